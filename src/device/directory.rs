@@ -1,0 +1,164 @@
+//! The directory a log lives in: names, the writer's lock, and changes to names that survive
+//! power loss because the directory itself is synced.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{Result, WalError};
+
+const LOCK_NAME: &str = "wal.lock";
+
+/// An open log directory.
+#[derive(Clone, Debug)]
+pub(crate) struct LogDirectory {
+    handle: Arc<File>,
+    path: PathBuf,
+}
+
+/// Held by the one writer of a directory; released when dropped or when the process ends.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _lock: Flock<File>,
+}
+
+impl LogDirectory {
+    /// Opens the directory, creating it (mode 0700) and its parents when missing.
+    pub(crate) fn open_or_create(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(WalError::io("create directory", path))?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = parent.unwrap_or(Path::new("."));
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(WalError::io("sync directory", parent))?;
+        }
+        Self::open(path)
+    }
+
+    /// Opens an existing directory.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let handle = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC)
+            .open(path)
+            .map_err(WalError::io("open directory", path))?;
+        Ok(Self { handle: Arc::new(handle), path: path.to_owned() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of an entry.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Takes the writer's lock (flock(2)), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Locked`] while another writer holds it.
+    pub(crate) fn lock(&self) -> Result<DirectoryLock> {
+        let path = self.lock_path();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(&path)
+            .map_err(WalError::io("create the lock file", &path))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(DirectoryLock { _lock: lock }),
+            Err((_, nix::Error::EWOULDBLOCK)) => {
+                Err(WalError::Locked { path: self.path.clone(), lock: path })
+            }
+            Err((_, error)) => Err(WalError::io("lock", path)(error.into())),
+        }
+    }
+
+    /// Path of the lock file: a regular file that is there for as long as the log.
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.join(LOCK_NAME)
+    }
+
+    /// Names of all entries that are valid UTF-8; no name of ours is anything else.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let list = || -> io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&self.path)? {
+                if let Ok(name) = entry?.file_name().into_string() {
+                    names.push(name);
+                }
+            }
+            Ok(names)
+        };
+        list().map_err(WalError::io("list directory", &self.path))
+    }
+
+    /// Makes created, renamed and removed names durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+
+    /// Renames an entry, replacing the target. Durable after [`Self::sync`].
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    /// Removes an entry. Durable after [`Self::sync`].
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    /// Length of a file, bytes.
+    pub(crate) fn file_len(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::symlink_metadata(path)?.len())
+    }
+
+    /// Reads a small file, at most `max_len` bytes of it; `None` if there is none.
+    pub(crate) fn read_small(&self, name: &str, max_len: u64) -> io::Result<Option<Vec<u8>>> {
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(self.join(name));
+        match opened {
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                file.take(max_len).read_to_end(&mut bytes)?;
+                Ok(Some(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces a small file atomically and durably: new file, fsync, rename, directory sync.
+    pub(crate) fn replace_small(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.join(&format!("{name}.tmp"));
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.join(name))?;
+        self.sync()
+    }
+}

@@ -1,0 +1,202 @@
+//! One segment file, opened for direct I/O.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use super::{BlockBuffer, WriteSync};
+
+/// Smallest unit in which a short direct write is continued.
+const SECTOR_BYTES: usize = 512;
+/// Zeroing works in pieces of this size; larger ones gain nothing.
+const ZERO_CHUNK_BYTES: usize = 512 << 10;
+
+/// An open segment file. All reads and writes bypass the page cache.
+#[derive(Debug)]
+pub(crate) struct SegmentFile {
+    file: File,
+    path: PathBuf,
+    /// Tells files apart even when the kernel reuses a descriptor.
+    id: u64,
+}
+
+impl SegmentFile {
+    /// Creates a new file, private to the user.
+    pub(crate) fn create(path: PathBuf) -> io::Result<Self> {
+        Self::open_with(path, OpenOptions::new().read(true).write(true).create_new(true))
+    }
+
+    /// Opens an existing file for reading and writing.
+    pub(crate) fn open_for_write(path: PathBuf) -> io::Result<Self> {
+        Self::open_with(path, OpenOptions::new().read(true).write(true))
+    }
+
+    /// Opens an existing file for reading.
+    pub(crate) fn open_for_read(path: PathBuf) -> io::Result<Self> {
+        Self::open_with(path, OpenOptions::new().read(true))
+    }
+
+    fn open_with(path: PathBuf, options: &mut OpenOptions) -> io::Result<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let file = options
+            .mode(0o600)
+            .custom_flags(libc::O_DIRECT | libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(&path)?;
+        Ok(Self { file, path, id: NEXT_ID.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The same open file under the name it has been renamed to.
+    pub(crate) fn renamed(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Fills `buffer` from `offset_bytes` and returns how much there was before the end of the
+    /// file. Offset and length are multiples of the device's alignment.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.file.read_at(&mut buffer[filled..], offset_bytes + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => {
+                    filled += count;
+                    // A count that is no whole sector is the end of the file; asking again there
+                    // would be an unaligned read.
+                    if !count.is_multiple_of(SECTOR_BYTES) {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Writes all of `bytes`, continuing short writes.
+    pub(crate) fn write_at(
+        &self,
+        bytes: &[u8],
+        offset_bytes: u64,
+        sync: WriteSync,
+    ) -> io::Result<()> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.write_once(&bytes[written..], offset_bytes + written as u64, sync) {
+                Ok(count) => written += whole_sectors(count)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_once(&self, bytes: &[u8], offset_bytes: u64, sync: WriteSync) -> io::Result<usize> {
+        let iovec =
+            libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let offset =
+            libc::off_t::try_from(offset_bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: one iovec over `bytes`, which outlives the call; the kernel only reads it.
+        let count =
+            unsafe { libc::pwritev2(self.raw_fd(), &raw const iovec, 1, offset, rwf_flags(sync)) };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Makes everything written before durable (fdatasync(2)).
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        loop {
+            match self.file.sync_data() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Makes content and metadata durable (fsync(2)).
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Reserves `len_bytes` of disk space and sets the length.
+    pub(crate) fn allocate(&self, len_bytes: u64) -> io::Result<()> {
+        let len = libc::off_t::try_from(len_bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+        fallocate(&self.file, FallocateFlags::empty(), 0, len)?;
+        Ok(())
+    }
+
+    /// Overwrites `start_bytes..end_bytes` with zeros, so that later writes change no metadata.
+    pub(crate) fn write_zeros(&self, start_bytes: u64, end_bytes: u64) -> io::Result<()> {
+        let zeros = BlockBuffer::allocate(ZERO_CHUNK_BYTES)?;
+        let mut offset_bytes = start_bytes;
+        while offset_bytes < end_bytes {
+            let len = (end_bytes - offset_bytes).min(ZERO_CHUNK_BYTES as u64);
+            let chunk = &zeros[..usize::try_from(len).unwrap_or(ZERO_CHUNK_BYTES)];
+            self.write_at(chunk, offset_bytes, WriteSync::Volatile)?;
+            offset_bytes += len;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a text file, such as a profile.
+pub(crate) fn read_text_file(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+/// The per-write flags of pwritev2(2) for this kind of write.
+pub(super) fn rwf_flags(sync: WriteSync) -> libc::c_int {
+    match sync {
+        WriteSync::Volatile => 0,
+        WriteSync::Durable => libc::RWF_DSYNC,
+    }
+}
+
+/// How far a write of `count` bytes really got: a direct write can only be continued on a sector,
+/// and one that got nowhere would be repeated for ever.
+pub(super) fn whole_sectors(count: usize) -> io::Result<usize> {
+    match count - count % SECTOR_BYTES {
+        0 => Err(io::Error::new(
+            io::ErrorKind::WriteZero,
+            format!("the device accepted only {count} bytes"),
+        )),
+        sectors => Ok(sectors),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_write_continues_on_a_sector_and_never_loops() {
+        assert_eq!(whole_sectors(4096).expect("progress"), 4096);
+        assert_eq!(whole_sectors(700).expect("progress"), 512);
+        assert!(whole_sectors(0).is_err());
+        assert!(whole_sectors(511).is_err());
+    }
+}
