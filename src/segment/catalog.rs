@@ -1,0 +1,138 @@
+//! Which segments the log consists of right now: listing, sizes, and truncation.
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use super::{MetaStore, name::retired_name};
+use crate::{
+    device::LogDirectory,
+    error::{Result, WalError},
+    lsn::Lsn,
+    poison::Poison,
+    sync::lock,
+};
+
+/// One segment file, as listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// LSN of its first record.
+    pub first_lsn: Lsn,
+    /// Size of the file, bytes; prepared space included.
+    pub file_size: u64,
+    /// Whether it is the one being written. It is never truncated.
+    pub active: bool,
+}
+
+/// What a truncation did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TruncateOutcome {
+    /// Segments that are gone.
+    pub segments_deleted: u64,
+    /// Their size, bytes. With recycling the space stays with the log, for new segments.
+    pub bytes_reclaimed: u64,
+}
+
+/// A segment in the catalog.
+#[derive(Clone, Debug)]
+pub(crate) struct CatalogEntry {
+    pub(crate) path: PathBuf,
+    pub(crate) first_lsn: Lsn,
+}
+
+/// The segments of an open log, oldest first; the last one is being written.
+#[derive(Debug)]
+pub(crate) struct SegmentCatalog {
+    directory: LogDirectory,
+    segments: Mutex<VecDeque<CatalogEntry>>,
+    meta: Arc<MetaStore>,
+    poison: Poison,
+}
+
+impl SegmentCatalog {
+    pub(crate) fn new(
+        directory: LogDirectory,
+        sealed: impl IntoIterator<Item = CatalogEntry>,
+        meta: Arc<MetaStore>,
+        poison: Poison,
+    ) -> Self {
+        Self { directory, segments: Mutex::new(sealed.into_iter().collect()), meta, poison }
+    }
+
+    /// A new segment is being written from now on.
+    pub(crate) fn push(&self, path: PathBuf, first_lsn: Lsn) {
+        lock(&self.segments).push_back(CatalogEntry { path, first_lsn });
+    }
+
+    /// The oldest LSN that can be replayed.
+    pub(crate) fn floor(&self) -> Lsn {
+        self.meta.get().retention_floor
+    }
+
+    pub(crate) fn entries(&self) -> Vec<CatalogEntry> {
+        lock(&self.segments).iter().cloned().collect()
+    }
+
+    pub(crate) fn active_first_lsn(&self) -> Lsn {
+        lock(&self.segments).back().map_or(Lsn::FIRST, |entry| entry.first_lsn)
+    }
+
+    pub(crate) fn list(&self) -> Result<Vec<SegmentInfo>> {
+        let entries = self.entries();
+        let last = entries.len().saturating_sub(1);
+        entries
+            .into_iter()
+            .enumerate()
+            .map(|(index, CatalogEntry { path, first_lsn })| {
+                let file_size =
+                    self.directory.file_len(&path).map_err(WalError::io("examine", &path))?;
+                Ok(SegmentInfo { path, first_lsn, file_size, active: index == last })
+            })
+            .collect()
+    }
+
+    /// Gives up sealed segments all of whose records are before `lsn`.
+    ///
+    /// The new floor is durable before the first file goes, so a crash in between is finished at
+    /// the next open. The files are renamed here and deleted or recycled by the caller's
+    /// background thread, which gets their paths.
+    pub(crate) fn truncate_before(&self, lsn: Lsn) -> Result<(TruncateOutcome, Vec<PathBuf>)> {
+        let mut segments = lock(&self.segments);
+        // A segment ends where its successor begins, so the last one never goes.
+        let count = segments.iter().skip(1).take_while(|next| next.first_lsn <= lsn).count();
+        let Some(first_kept) = segments.get(count).filter(|_| count > 0) else {
+            return Ok((TruncateOutcome::default(), Vec::new()));
+        };
+        let floor = first_kept.first_lsn;
+        self.meta
+            .update(|meta| meta.retention_floor = floor)
+            .map_err(|error| self.fail("write", &self.meta.path(), error))?;
+
+        let mut outcome = TruncateOutcome::default();
+        let mut retired = Vec::with_capacity(count);
+        for entry in segments.drain(..count) {
+            let target = self.directory.join(&retired_name(entry.first_lsn));
+            outcome.segments_deleted += 1;
+            outcome.bytes_reclaimed += self.directory.file_len(&entry.path).unwrap_or(0);
+            self.directory
+                .rename(&entry.path, &target)
+                .map_err(|error| self.fail("rename", &entry.path, error))?;
+            retired.push(target);
+        }
+        self.directory
+            .sync()
+            .map_err(|error| self.fail("sync directory", self.directory.path(), error))?;
+        Ok((outcome, retired))
+    }
+
+    fn fail(&self, operation: &'static str, path: &Path, error: io::Error) -> WalError {
+        self.poison.fail(operation, path, error, self.meta.get().durable_lsn)
+    }
+}

@@ -1,0 +1,212 @@
+//! Finding the segments of a directory and checking that they form one unbroken chain.
+
+use std::path::{Path, PathBuf};
+
+use super::name::{looks_like_segment, segment_first_lsn, segment_name};
+use crate::{
+    device::{BlockBuffer, LogDirectory, SegmentFile},
+    error::{Result, WalError},
+    format::{FORMAT_VERSION, HeaderProblem, MAX_BLOCK_BYTES, Meta, SegmentHeader},
+    lsn::Lsn,
+};
+
+/// Enough of a file to hold its header, and a multiple of any device's alignment.
+const LARGEST_BLOCK_LEN: usize = 64 << 10;
+const _: () = assert!(LARGEST_BLOCK_LEN as u64 == MAX_BLOCK_BYTES);
+
+/// A segment with a readable header.
+#[derive(Clone, Debug)]
+pub(crate) struct ChainSegment {
+    pub(crate) path: PathBuf,
+    pub(crate) header: SegmentHeader,
+}
+
+/// A newest file whose header cannot be read: never used, or damaged. What lies after the header
+/// decides.
+#[derive(Clone, Debug)]
+pub(crate) struct UnreadableNewest {
+    pub(crate) path: PathBuf,
+    /// From its name.
+    pub(crate) first_lsn: Lsn,
+    pub(crate) problem: &'static str,
+}
+
+/// The segments of a directory, oldest first, after every check that headers and names allow.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) segments: Vec<ChainSegment>,
+    pub(crate) unreadable_newest: Option<UnreadableNewest>,
+    /// Segments below the retention floor, left by an interrupted truncation.
+    pub(crate) below_floor: Vec<PathBuf>,
+}
+
+/// Paths and first LSNs by name alone, oldest first.
+pub(crate) fn list_segments(directory: &LogDirectory) -> Result<Vec<(Lsn, PathBuf)>> {
+    let mut found = Vec::new();
+    for name in directory.names()? {
+        match segment_first_lsn(&name) {
+            Some(first_lsn) if first_lsn != Lsn::NONE => {
+                found.push((first_lsn, directory.join(&name)));
+            }
+            Some(_) | None if looks_like_segment(&name) => {
+                return Err(WalError::ChainBroken {
+                    path: directory.join(&name),
+                    problem: format!(
+                        "its name is like a segment's, but segments are named like {}; move it away",
+                        segment_name(Lsn::FIRST)
+                    ),
+                });
+            }
+            _ => {}
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Reads the header of an open segment.
+pub(crate) fn read_header(
+    file: &SegmentFile,
+) -> Result<std::result::Result<SegmentHeader, HeaderProblem>> {
+    let read = || {
+        let mut block = BlockBuffer::allocate(LARGEST_BLOCK_LEN)?;
+        let len = file.read_at(&mut block, 0)?;
+        Ok(SegmentHeader::decode(&block[..len]))
+    };
+    read().map_err(|source: std::io::Error| WalError::Read {
+        path: file.path().to_owned(),
+        offset_bytes: 0,
+        source: source.into(),
+    })
+}
+
+/// Finds and checks the chain of a directory with this `wal.meta`.
+///
+/// # Errors
+///
+/// [`WalError::ChainBroken`] for a missing, foreign, shortened or misnamed segment,
+/// [`WalError::HeaderDamaged`] for an older segment without a readable header.
+pub(crate) fn discover_chain(directory: &LogDirectory, meta: &Meta) -> Result<Chain> {
+    let mut found = list_segments(directory)?;
+    // The segment that holds the floor is the last one that starts at or below it.
+    let first_kept = found.partition_point(|(first, _)| *first <= meta.retention_floor);
+    let below_floor: Vec<_> =
+        found.drain(..first_kept.saturating_sub(1)).map(|(_, path)| path).collect();
+
+    let mut chain = Chain { segments: Vec::new(), unreadable_newest: None, below_floor };
+    let newest = found.len().saturating_sub(1);
+    for (index, (first_lsn, path)) in found.into_iter().enumerate() {
+        let file = SegmentFile::open_for_read(path.clone()).map_err(WalError::io("open", &path))?;
+        match read_header(&file)? {
+            Ok(header) => {
+                check_segment(&file, &header, first_lsn, meta)?;
+                chain.segments.push(ChainSegment { path, header });
+            }
+            Err(HeaderProblem::Version(found)) => {
+                return Err(WalError::UnsupportedVersion {
+                    path,
+                    found,
+                    supported: FORMAT_VERSION,
+                });
+            }
+            Err(problem) if index == newest => {
+                let problem = describe(problem);
+                chain.unreadable_newest = Some(UnreadableNewest { path, first_lsn, problem });
+            }
+            Err(problem) => {
+                return Err(WalError::HeaderDamaged {
+                    path,
+                    problem: describe(problem).to_owned(),
+                });
+            }
+        }
+    }
+    check_links(directory.path(), &chain, meta)?;
+    Ok(chain)
+}
+
+fn describe(problem: HeaderProblem) -> &'static str {
+    match problem {
+        HeaderProblem::Blank => "it is blank",
+        HeaderProblem::Damaged(problem) => problem,
+        HeaderProblem::Version(_) => "its version is unknown",
+    }
+}
+
+/// Checks one segment against its name, its log and its size.
+fn check_segment(
+    file: &SegmentFile,
+    header: &SegmentHeader,
+    first_lsn: Lsn,
+    meta: &Meta,
+) -> Result<()> {
+    let broken =
+        |problem: String| Err(WalError::ChainBroken { path: file.path().to_owned(), problem });
+    if header.identity.log_id != meta.log_id {
+        return broken("it belongs to another log; move it away".into());
+    }
+    if header.identity.first_lsn != first_lsn {
+        return broken(format!(
+            "it is named after LSN {first_lsn} but starts at LSN {}; a file was renamed or copied \
+             over another",
+            header.identity.first_lsn
+        ));
+    }
+    let len = file.len().map_err(WalError::io("examine", file.path()))?;
+    if len < header.capacity_bytes {
+        return broken(format!(
+            "it is {len} bytes long and was created with {}; its end was cut off",
+            header.capacity_bytes
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that no segment is missing at the front, in between, or at the end.
+fn check_links(directory: &Path, chain: &Chain, meta: &Meta) -> Result<()> {
+    let missing = |path: &Path, problem: String| {
+        Err(WalError::ChainBroken { path: path.to_owned(), problem })
+    };
+    if let Some(first) = chain.segments.first()
+        && first.header.identity.first_lsn > meta.retention_floor
+    {
+        return missing(
+            &first.path,
+            format!(
+                "the log promises records from LSN {}, but this is the first segment; an earlier \
+                 one is missing, restore it",
+                meta.retention_floor
+            ),
+        );
+    }
+    for pair in chain.segments.windows(2) {
+        let (before, after) = (&pair[0].header.identity, &pair[1].header.identity);
+        if after.segment_number != before.segment_number + 1 {
+            return missing(
+                &pair[1].path,
+                format!(
+                    "it is segment {} and the one before it is segment {}; restore what is missing",
+                    after.segment_number, before.segment_number
+                ),
+            );
+        }
+    }
+    let last = chain.segments.last().map_or(0, |last| last.header.identity.segment_number);
+    if last < meta.newest_segment_number {
+        let Some(newest) = &chain.unreadable_newest else {
+            return missing(
+                directory,
+                format!(
+                    "segment {} was in use, and the newest one found is segment {last}; restore \
+                     what is missing",
+                    meta.newest_segment_number
+                ),
+            );
+        };
+        return Err(WalError::HeaderDamaged {
+            path: newest.path.clone(),
+            problem: newest.problem.to_owned(),
+        });
+    }
+    Ok(())
+}

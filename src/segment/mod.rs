@@ -1,0 +1,19 @@
+//! Segment files: their names, their headers and chain, preparing them ahead of need, and retiring
+//! them. Knows positions and identities, never the records inside.
+
+mod catalog;
+mod chain;
+mod context;
+mod meta_store;
+mod name;
+mod preparer;
+
+pub(crate) use catalog::{CatalogEntry, SegmentCatalog};
+pub use catalog::{SegmentInfo, TruncateOutcome};
+pub(crate) use chain::{
+    ChainSegment, UnreadableNewest, discover_chain, list_segments, read_header,
+};
+pub(crate) use context::SegmentContext;
+pub(crate) use meta_store::{MetaStore, read_meta};
+pub(crate) use name::segment_name;
+pub(crate) use preparer::{Preparer, PreparerOptions, Spare};

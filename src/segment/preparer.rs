@@ -1,0 +1,333 @@
+//! The background thread that keeps segments ready ahead of need and clears away truncated ones,
+//! so that neither costs a commit anything: deleting 64 MiB took 83 ms on the reference machine.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use super::{
+    MetaStore,
+    name::{SpareState, is_leftover, parse_spare_name, spare_name, unfinished_name},
+};
+use crate::{
+    config::Preparation,
+    device::{LogDirectory, SegmentFile},
+    error::{Result, WalError},
+    format::{MAX_BLOCK_BYTES, Meta},
+    poison::Poison,
+    sync::lock,
+};
+
+/// Zeros for the first block of a recycled file, so that its old header cannot be taken for a
+/// segment's.
+const BLANK_HEADER_BYTES: u64 = MAX_BLOCK_BYTES;
+
+/// A file that is ready to become a segment.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) file: SegmentFile,
+    /// Space for header and batches; `None` when the file grows without bound.
+    pub(crate) fixed_bytes: Option<u64>,
+}
+
+/// How segments are prepared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PreparerOptions {
+    pub(crate) preparation: Preparation,
+    /// Size of an ordinary segment.
+    pub(crate) segment_bytes: u64,
+    /// Spares kept ready.
+    pub(crate) ahead: u32,
+}
+
+/// Handle of the background thread. Dropping it finishes what was asked and ends the thread.
+#[derive(Debug)]
+pub(crate) struct Preparer {
+    jobs: Mutex<Option<Sender<Job>>>,
+    ready: Mutex<Receiver<Result<Spare>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    options: PreparerOptions,
+    workshop: Workshop,
+    built_here: AtomicU64,
+}
+
+enum Job {
+    /// Make one more spare.
+    Prepare,
+    /// Recycle or delete a truncated segment.
+    Retire(PathBuf),
+    /// Bring `wal.meta` up to date.
+    SaveMeta(Box<dyn FnOnce(&mut Meta) + Send>),
+}
+
+impl Preparer {
+    /// Starts the thread, which first clears away what an interrupted life left behind, then
+    /// prepares the first spares.
+    pub(crate) fn start(
+        directory: LogDirectory,
+        options: PreparerOptions,
+        meta: Arc<MetaStore>,
+        poison: Poison,
+    ) -> Result<Self> {
+        let (jobs, job_queue) = channel();
+        let (ready_sender, ready) = sync_channel(options.ahead as usize);
+        let workshop = Workshop { directory, options };
+        let worker = Worker {
+            shelf: Vec::new(),
+            workshop: workshop.clone(),
+            ready: ready_sender,
+            next_number: 0,
+            meta,
+            poison,
+        };
+        let path = workshop.directory.path().to_owned();
+        let thread = thread::Builder::new()
+            .name("plimsoll-segments".into())
+            .spawn(move || worker.run(&job_queue))
+            .map_err(WalError::io("start the background thread for", path))?;
+        let preparer = Self {
+            jobs: Mutex::new(Some(jobs)),
+            ready: Mutex::new(ready),
+            thread: Mutex::new(Some(thread)),
+            options,
+            workshop,
+            built_here: AtomicU64::new(0),
+        };
+        for _ in 0..options.ahead {
+            preparer.send(Job::Prepare);
+        }
+        Ok(preparer)
+    }
+
+    /// Takes a file with room for at least `needed_bytes`, waiting if none is ready yet.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::NoSpace`] on a full disk; the next call tries again.
+    pub(crate) fn take(&self, needed_bytes: u64) -> Result<Spare> {
+        if needed_bytes > self.options.segment_bytes {
+            return self.build_here(needed_bytes);
+        }
+        let prepared = lock(&self.ready).recv().map_err(|_| WalError::Closed)?;
+        self.send(Job::Prepare);
+        // What failed earlier may work now: somebody has freed space since.
+        prepared.or_else(|_| self.build_here(self.options.segment_bytes))
+    }
+
+    /// Makes a file in the caller's thread, under a name that the background thread never uses.
+    fn build_here(&self, bytes: u64) -> Result<Spare> {
+        let number = u64::MAX - self.built_here.fetch_add(1, Ordering::Relaxed);
+        self.workshop.build(&unfinished_name(number), bytes)
+    }
+
+    /// Recycles or deletes truncated segments in the background.
+    pub(crate) fn retire(&self, paths: Vec<PathBuf>) {
+        for path in paths {
+            self.send(Job::Retire(path));
+        }
+    }
+
+    /// Changes `wal.meta` in the background.
+    pub(crate) fn save_meta(&self, change: impl FnOnce(&mut Meta) + Send + 'static) {
+        self.send(Job::SaveMeta(Box::new(change)));
+    }
+
+    /// Finishes what was asked and ends the thread. Afterwards it does nothing in the directory.
+    pub(crate) fn stop(&self) {
+        drop(lock(&self.jobs).take());
+        // Make room, so that a thread waiting to hand a spare over comes to an end.
+        while lock(&self.ready).recv().is_ok() {}
+        if let Some(thread) = lock(&self.thread).take() {
+            // A panic there has been reported by the panic hook; here it changes nothing.
+            let _ = thread.join();
+        }
+    }
+
+    fn send(&self, job: Job) {
+        if let Some(jobs) = &*lock(&self.jobs) {
+            // The thread ends only when this sender is dropped.
+            let _ = jobs.send(job);
+        }
+    }
+}
+
+impl Drop for Preparer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Where and how files are made. Used by the thread, and directly for a segment of unusual size.
+#[derive(Clone, Debug)]
+struct Workshop {
+    directory: LogDirectory,
+    options: PreparerOptions,
+}
+
+impl Workshop {
+    /// The state a file needs to be in to be of use.
+    fn wanted_state(&self) -> SpareState {
+        match self.options.preparation {
+            Preparation::None => SpareState::Empty,
+            Preparation::Allocate => SpareState::Allocated,
+            Preparation::Zero | Preparation::Recycle => SpareState::Written,
+        }
+    }
+
+    fn fixed_bytes(&self, bytes: u64) -> Option<u64> {
+        (self.options.preparation != Preparation::None).then_some(bytes)
+    }
+
+    /// Makes a file from nothing. On failure none is left.
+    fn build(&self, name: &str, bytes: u64) -> Result<Spare> {
+        let path = self.directory.join(name);
+        let built = SegmentFile::create(path.clone()).and_then(|file| {
+            match self.wanted_state() {
+                SpareState::Empty => {}
+                SpareState::Allocated => file.allocate(bytes)?,
+                SpareState::Written => {
+                    file.allocate(bytes)?;
+                    file.write_zeros(0, bytes)?;
+                }
+            }
+            file.sync_all()?;
+            Ok(file)
+        });
+        match built {
+            Ok(file) => Ok(Spare { file, fixed_bytes: self.fixed_bytes(bytes) }),
+            Err(error) => {
+                // Best effort: what stays is cleared away at the next open.
+                let _ = self.directory.remove(&path);
+                Err(match error.raw_os_error() {
+                    Some(libc::ENOSPC | libc::EDQUOT) => WalError::NoSpace {
+                        path: self.directory.path().to_owned(),
+                        segment_bytes: bytes,
+                    },
+                    _ => WalError::io("prepare segment", path)(error),
+                })
+            }
+        }
+    }
+}
+
+/// The thread's side.
+struct Worker {
+    workshop: Workshop,
+    /// Spares from an earlier life or from truncation, not handed over yet.
+    shelf: Vec<PathBuf>,
+    ready: SyncSender<Result<Spare>>,
+    next_number: u64,
+    meta: Arc<MetaStore>,
+    poison: Poison,
+}
+
+impl Worker {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        self.take_stock();
+        for job in jobs {
+            match job {
+                Job::Prepare => {
+                    let spare = self.next_spare();
+                    if self.ready.send(spare).is_err() {
+                        return;
+                    }
+                }
+                Job::Retire(path) => {
+                    if let Err(error) = self.retire(path.clone()) {
+                        // Nothing depends on it: the file is tried again at the next open.
+                        tracing::warn!(path = %path.display(), %error, "cannot clear away");
+                    }
+                }
+                Job::SaveMeta(change) => {
+                    if let Err(error) = self.meta.update(change) {
+                        self.poison.set("write", &self.meta.path(), error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adopts usable spares of an earlier life and deletes everything that is left over.
+    fn take_stock(&mut self) {
+        let Ok(names) = self.workshop.directory.names() else { return };
+        for name in names {
+            let path = self.workshop.directory.join(&name);
+            if let Some((state, number)) = parse_spare_name(&name) {
+                self.next_number = self.next_number.max(number + 1);
+                if state == self.workshop.wanted_state() && self.has_segment_size(&path) {
+                    self.shelf.push(path);
+                    continue;
+                }
+            } else if !is_leftover(&name) {
+                continue;
+            }
+            if let Err(error) = self.workshop.directory.remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "cannot remove a left-over file");
+            }
+        }
+    }
+
+    fn has_segment_size(&self, path: &Path) -> bool {
+        let expected = match self.workshop.wanted_state() {
+            SpareState::Empty => 0,
+            SpareState::Allocated | SpareState::Written => self.workshop.options.segment_bytes,
+        };
+        self.workshop.directory.file_len(path).is_ok_and(|len| len == expected)
+    }
+
+    fn next_spare(&mut self) -> Result<Spare> {
+        if let Some(path) = self.shelf.pop() {
+            let file =
+                SegmentFile::open_for_write(path.clone()).map_err(WalError::io("open", path))?;
+            let fixed_bytes = self.workshop.fixed_bytes(self.workshop.options.segment_bytes);
+            return Ok(Spare { file, fixed_bytes });
+        }
+        let number = self.take_number();
+        let bytes = self.workshop.options.segment_bytes;
+        let Spare { file, fixed_bytes } = self.workshop.build(&unfinished_name(number), bytes)?;
+        let file = self
+            .finish(file, number)
+            .map_err(|(path, error)| WalError::io("prepare segment", path)(error))?;
+        Ok(Spare { file, fixed_bytes })
+    }
+
+    /// Gives a complete file the name of a spare.
+    fn finish(&self, file: SegmentFile, number: u64) -> Result<SegmentFile, (PathBuf, io::Error)> {
+        let from = file.path().to_owned();
+        let name = spare_name(self.workshop.wanted_state(), number);
+        let path = self.workshop.directory.join(&name);
+        match self.workshop.directory.rename(&from, &path) {
+            Ok(()) => Ok(file.renamed(path)),
+            Err(error) => Err((path, error)),
+        }
+    }
+
+    fn retire(&mut self, path: PathBuf) -> io::Result<()> {
+        let recycles = self.workshop.options.preparation == Preparation::Recycle;
+        let room = self.shelf.len() <= self.workshop.options.ahead as usize;
+        if !(recycles && room && self.has_segment_size(&path)) {
+            return self.workshop.directory.remove(&path);
+        }
+        let blank_bytes = BLANK_HEADER_BYTES.min(self.workshop.options.segment_bytes);
+        let file = SegmentFile::open_for_write(path)?;
+        file.write_zeros(0, blank_bytes)?;
+        file.flush()?;
+        let number = self.take_number();
+        let file = self.finish(file, number).map_err(|(_, error)| error)?;
+        self.shelf.push(file.path().to_owned());
+        Ok(())
+    }
+
+    fn take_number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+}
