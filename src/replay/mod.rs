@@ -1,0 +1,13 @@
+//! From bytes back to records: one decoder, used by recovery at open and by every replay. Never
+//! writes; memory is bounded by the window and the largest batch, not by the log.
+
+mod reader;
+mod recovery;
+mod source;
+mod verdict;
+mod walk;
+
+pub use reader::WalReader;
+pub(crate) use reader::{ReadBound, ReaderOptions};
+pub use recovery::{Discarded, RecoveryReport};
+pub(crate) use recovery::{Recovered, recover};

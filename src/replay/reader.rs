@@ -1,0 +1,312 @@
+//! Replaying records in LSN order across segments, up to what is durable (in the writer's process)
+//! or up to the end of what was written (from the directory alone, beside a live writer).
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    verdict::{TailFindings, TailVerdict, judge},
+    walk::{Frame, SegmentWalk, claims_without_header},
+};
+use crate::{
+    crypto::KeyRing,
+    device::{LogDirectory, SegmentFile},
+    error::{Result, WalError},
+    format::{FORMAT_VERSION, HeaderProblem, SegmentHeader},
+    lsn::Lsn,
+    record::{KnownKinds, LogRecord},
+    segment::{CatalogEntry, SegmentContext, list_segments, read_header, read_meta},
+};
+
+/// How far a reader goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadBound {
+    /// Up to this LSN, all of which is there or lost.
+    Durable(Lsn),
+    /// To the end of the newest segment, which may be growing.
+    Tail,
+}
+
+/// What a reader needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct ReaderOptions {
+    pub(crate) keys: Option<KeyRing>,
+    pub(crate) known_kinds: KnownKinds,
+    pub(crate) bound: ReadBound,
+    /// First LSN to hand out.
+    pub(crate) from: Lsn,
+}
+
+/// Streams records in LSN order. Memory is bounded by a window of 1 MiB or the largest batch met.
+///
+/// After an error it ends; nothing after a damaged place is handed out.
+#[derive(Debug)]
+pub struct WalReader {
+    directory: LogDirectory,
+    options: ReaderOptions,
+    /// Segments not opened yet, oldest first.
+    ahead: VecDeque<CatalogEntry>,
+    current: Option<SegmentWalk>,
+    ended: bool,
+}
+
+impl WalReader {
+    /// A reader over the segments of an open log.
+    pub(crate) fn over_segments(
+        directory: LogDirectory,
+        entries: Vec<CatalogEntry>,
+        options: ReaderOptions,
+    ) -> Self {
+        let mut ahead = VecDeque::from(entries);
+        // Found by name: the last segment that begins at or before the first LSN wanted.
+        while ahead.get(1).is_some_and(|next| next.first_lsn <= options.from) {
+            ahead.pop_front();
+        }
+        Self { directory, options, ahead, current: None, ended: false }
+    }
+
+    /// A reader over a directory, without a lock. A writer may be at work in it.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Truncated`] below the floor, [`WalError::MetaDamaged`] where there is no log.
+    pub(crate) fn over_directory(path: &Path, mut options: ReaderOptions) -> Result<Self> {
+        let directory = LogDirectory::open(path)?;
+        let floor = floor_of(&directory)?;
+        if options.from == Lsn::NONE {
+            options.from = floor;
+        }
+        if options.from < floor {
+            return Err(WalError::Truncated { requested: options.from, floor });
+        }
+        let entries = directory_entries(&directory)?;
+        if let Some(first) = entries.first()
+            && first.first_lsn > floor
+            && floor_of(&directory)? == floor
+        {
+            return Err(WalError::ChainBroken {
+                path: first.path.clone(),
+                problem: format!(
+                    "the log promises records from LSN {floor}, but this is the first segment; an \
+                     earlier one is missing, restore it"
+                ),
+            });
+        }
+        Ok(Self::over_segments(directory, entries, options))
+    }
+
+    fn advance(&mut self) -> Result<Option<LogRecord>> {
+        loop {
+            let Some(walk) = &mut self.current else {
+                if self.options.bound.excludes(self.options.from) || !self.open_next()? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            if let Some(lsn) = walk.pending_lsn() {
+                if self.options.bound.excludes(lsn) {
+                    return Ok(None);
+                }
+                if let Some(record) = take_record(walk, &self.options)? {
+                    return Ok(Some(record));
+                }
+                continue;
+            }
+            if self.options.bound.excludes(walk.expected_lsn()) {
+                return Ok(None);
+            }
+            // Markers at a segment's end count: the next segment names the last one.
+            if walk.next_batch()? {
+                continue;
+            }
+            let expected_lsn = walk.expected_lsn();
+            let next_follows = self.ahead.front().is_some_and(|n| n.first_lsn == expected_lsn);
+            let goes_on = if next_follows { self.open_next()? } else { self.look_further()? };
+            if !goes_on {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Opens the next segment and checks that it follows the current one. `false` at the end.
+    fn open_next(&mut self) -> Result<bool> {
+        let Some(entry) = self.ahead.pop_front() else { return Ok(false) };
+        let file = SegmentFile::open_for_read(entry.path.clone())
+            .map_err(WalError::io("open", &entry.path))?;
+        let header = match read_header(&file)? {
+            Ok(header) => header,
+            Err(HeaderProblem::Version(found)) => {
+                let path = entry.path;
+                return Err(WalError::UnsupportedVersion {
+                    path,
+                    found,
+                    supported: FORMAT_VERSION,
+                });
+            }
+            Err(_) if self.is_unused_newest(&entry)? => return Ok(false),
+            Err(problem) => {
+                return Err(WalError::HeaderDamaged {
+                    path: entry.path,
+                    problem: match problem {
+                        HeaderProblem::Damaged(problem) => problem.to_owned(),
+                        _ => "it is blank".to_owned(),
+                    },
+                });
+            }
+        };
+        self.check_follows(&entry, &header)?;
+        let context =
+            SegmentContext::from_header(&header, &entry.path, self.options.keys.as_ref())?;
+        self.current = Some(SegmentWalk::new(file, context)?);
+        Ok(true)
+    }
+
+    /// Whether a file without a readable header is the one a writer is about to start.
+    fn is_unused_newest(&self, entry: &CatalogEntry) -> Result<bool> {
+        if self.options.bound != ReadBound::Tail || !self.ahead.is_empty() {
+            return Ok(false);
+        }
+        let file = SegmentFile::open_for_read(entry.path.clone())
+            .map_err(WalError::io("open", &entry.path))?;
+        Ok(claims_without_header(file, entry.first_lsn)? < entry.first_lsn)
+    }
+
+    fn check_follows(&self, entry: &CatalogEntry, header: &SegmentHeader) -> Result<()> {
+        let broken =
+            |problem: String| Err(WalError::ChainBroken { path: entry.path.clone(), problem });
+        let identity = &header.identity;
+        if identity.first_lsn != entry.first_lsn {
+            return broken(format!(
+                "it is named after LSN {} but starts at LSN {}",
+                entry.first_lsn, identity.first_lsn
+            ));
+        }
+        let Some(before) = &self.current else { return Ok(()) };
+        let previous = &before.context().identity;
+        if identity.log_id != previous.log_id {
+            return broken("it belongs to another log".into());
+        }
+        if identity.segment_number != previous.segment_number + 1 {
+            return broken(format!(
+                "it is segment {} and the one before it is segment {}",
+                identity.segment_number, previous.segment_number
+            ));
+        }
+        if header.predecessor.checksum != before.last_batch().checksum {
+            return broken("the last batch of the segment before is not the one it follows".into());
+        }
+        Ok(())
+    }
+
+    /// The current position holds no batch. Decides whether the log ends, goes on in another
+    /// segment, or has lost something. `true` to go on.
+    fn look_further(&mut self) -> Result<bool> {
+        let Some(walk) = &mut self.current else { return Ok(false) };
+        let expected_lsn = walk.expected_lsn();
+        let claimed = match (self.options.bound, self.ahead.front()) {
+            // A later segment exists only once everything before it is durable.
+            (_, Some(next)) => next.first_lsn.previous(),
+            (ReadBound::Durable(lsn), None) => lsn,
+            (ReadBound::Tail, None) => {
+                let entries = directory_entries(&self.directory)?;
+                let later: VecDeque<_> =
+                    entries.into_iter().filter(|entry| entry.first_lsn >= expected_lsn).collect();
+                // A segment that begins where we stand is where we are, if it holds nothing yet.
+                if later.iter().any(|entry| entry.path != *walk.file().path()) {
+                    self.ahead = later;
+                    self.ahead.retain(|entry| entry.path != *walk.file().path());
+                    return Ok(true);
+                }
+                walk.scan_tail()?.claimed_durable_lsn
+            }
+        };
+        let findings =
+            TailFindings { expected_lsn, claimed_durable_lsn: claimed, something_follows: false };
+        if judge(findings) != TailVerdict::AcknowledgedDataLost {
+            return Ok(false);
+        }
+        // Beside a live writer the batch may have been completed between the two looks.
+        if self.options.bound == ReadBound::Tail && walk.next_batch()? {
+            return Ok(true);
+        }
+        Err(WalError::AcknowledgedDataLost {
+            path: walk.file().path().to_owned(),
+            offset_bytes: walk.offset_bytes(),
+            first_missing_lsn: expected_lsn,
+            claimed_durable_lsn: claimed,
+        })
+    }
+
+    /// A segment that was truncated and recycled under the reader looks damaged. Then the floor
+    /// has moved past it, and that is the better answer.
+    fn explain(&self, error: WalError) -> WalError {
+        let next = self.current.as_ref().map_or(self.options.from, SegmentWalk::expected_lsn);
+        match floor_of(&self.directory) {
+            Ok(floor) if next < floor => WalError::Truncated { requested: next, floor },
+            _ => error,
+        }
+    }
+}
+
+impl Iterator for WalReader {
+    type Item = Result<LogRecord>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        match self.advance() {
+            Ok(Some(record)) => Some(Ok(record)),
+            Ok(None) => {
+                self.ended = true;
+                None
+            }
+            Err(error) => {
+                self.ended = true;
+                Some(Err(self.explain(error)))
+            }
+        }
+    }
+}
+
+impl ReadBound {
+    fn excludes(self, lsn: Lsn) -> bool {
+        matches!(self, Self::Durable(last) if lsn > last)
+    }
+}
+
+/// Takes the next frame of the current batch, unless it is to be passed over.
+fn take_record(walk: &mut SegmentWalk, options: &ReaderOptions) -> Result<Option<LogRecord>> {
+    let Some(Frame { header, payload }) = walk.next_frame()? else { return Ok(None) };
+    if header.lsn < options.from {
+        return Ok(None);
+    }
+    if !options.known_kinds.contains(header.kind) {
+        if header.kind.is_required() {
+            return Err(WalError::UnknownRequiredKind { lsn: header.lsn, kind: header.kind });
+        }
+        return Ok(None);
+    }
+    Ok(Some(LogRecord {
+        lsn: header.lsn,
+        kind: header.kind,
+        tenant: header.tenant,
+        vshard: header.vshard,
+        database: header.database,
+        payload: payload.to_vec(),
+    }))
+}
+
+fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
+    read_meta(directory)?.map(|meta| meta.retention_floor).ok_or_else(|| WalError::MetaDamaged {
+        path: directory.join("wal.meta"),
+        problem: "it is missing, so this is no log".into(),
+    })
+}
+
+fn directory_entries(directory: &LogDirectory) -> Result<Vec<CatalogEntry>> {
+    let entry = |(first_lsn, path): (Lsn, PathBuf)| CatalogEntry { path, first_lsn };
+    Ok(list_segments(directory)?.into_iter().map(entry).collect())
+}

@@ -1,0 +1,226 @@
+//! What opening finds: walks every segment, applies the verdict, and says what was kept and what
+//! was discarded. Changes nothing.
+
+use std::path::PathBuf;
+
+use super::{
+    verdict::{TailFindings, TailVerdict, judge},
+    walk::{SegmentWalk, TailScan, claims_without_header},
+};
+use crate::{
+    crypto::KeyRing,
+    device::{LogDirectory, SegmentFile},
+    error::{Result, WalError},
+    format::{Meta, Predecessor},
+    lsn::Lsn,
+    segment::{ChainSegment, SegmentContext, UnreadableNewest, discover_chain},
+};
+
+/// What recovery found, for the embedder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Last record of the log, [`Lsn::NONE`] if it is empty.
+    pub last_lsn: Lsn,
+    /// Oldest LSN that can be replayed.
+    pub floor: Lsn,
+    /// Segments found, the ones that were finished off not counted.
+    pub segments: usize,
+    /// Whether the last writer closed the log in good order.
+    pub clean_close: bool,
+    /// Bytes of batches that nobody was promised, cut short by a crash.
+    pub discarded: Option<Discarded>,
+    /// A segment file that was prepared or started and never held a record.
+    pub removed_unused: Option<PathBuf>,
+    /// Segments below the floor whose truncation had been interrupted.
+    pub finished_truncations: usize,
+}
+
+/// Unacknowledged bytes that were passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Discarded {
+    /// The segment.
+    pub path: PathBuf,
+    /// Where the first incomplete batch begins, bytes.
+    pub offset_bytes: u64,
+    /// How far unexplained bytes reach from there.
+    pub len_bytes: u64,
+    /// Intact batch headers among them.
+    pub batches: u64,
+}
+
+/// What recovery found, for the writer that goes on from here.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    /// The segments that hold records, oldest first.
+    pub(crate) segments: Vec<ChainSegment>,
+    /// The segment the next one follows.
+    pub(crate) predecessor: Predecessor,
+    /// Files that hold nothing: interrupted truncations, and a newest segment that was not used.
+    pub(crate) remove: Vec<PathBuf>,
+    pub(crate) report: RecoveryReport,
+}
+
+/// Examines a directory with this `wal.meta`.
+///
+/// # Errors
+///
+/// Refuses, with a typed error, whenever something that was promised may be missing.
+pub(crate) fn recover(
+    directory: &LogDirectory,
+    meta: &Meta,
+    keys: Option<&KeyRing>,
+) -> Result<Recovered> {
+    let chain = discover_chain(directory, meta)?;
+    let mut segments = chain.segments;
+    let mut remove = chain.below_floor;
+    let mut report = RecoveryReport {
+        last_lsn: Lsn::NONE,
+        floor: meta.retention_floor,
+        segments: segments.len(),
+        clean_close: false,
+        discarded: None,
+        removed_unused: None,
+        finished_truncations: remove.len(),
+    };
+    if let Some(newest) = chain.unreadable_newest {
+        check_never_used(&newest)?;
+        report.removed_unused = Some(newest.path.clone());
+        remove.push(newest.path);
+    }
+    let Some(last) = segments.last() else {
+        if meta.durable_lsn > Lsn::NONE {
+            return Err(WalError::ChainBroken {
+                path: directory.path().to_owned(),
+                problem: format!(
+                    "records up to LSN {} were durable, and there is no segment at all; restore \
+                     them",
+                    meta.durable_lsn
+                ),
+            });
+        }
+        let predecessor = Predecessor { number: 0, end_lsn: Lsn::NONE, checksum: 0 };
+        return Ok(Recovered { segments, predecessor, remove, report });
+    };
+
+    for pair in segments.windows(2) {
+        examine_sealed(&pair[0], &pair[1], keys)?;
+    }
+    let tail = examine_newest(last, meta, keys)?;
+    report.last_lsn = tail.end_lsn;
+    report.clean_close = tail.clean_close;
+    report.discarded = tail.discarded;
+    let identity = &last.header.identity;
+    let predecessor = if tail.end_lsn < identity.first_lsn {
+        // Started and never held a record: the next segment takes its place and its name.
+        let predecessor = last.header.predecessor;
+        report.removed_unused = Some(last.path.clone());
+        segments.pop();
+        predecessor
+    } else {
+        Predecessor {
+            number: identity.segment_number,
+            end_lsn: tail.end_lsn,
+            checksum: tail.checksum,
+        }
+    };
+    Ok(Recovered { segments, predecessor, remove, report })
+}
+
+/// A newest file without a readable header was never used, unless its batches say otherwise.
+fn check_never_used(newest: &UnreadableNewest) -> Result<()> {
+    let file = SegmentFile::open_for_read(newest.path.clone())
+        .map_err(WalError::io("open", &newest.path))?;
+    if claims_without_header(file, newest.first_lsn)? >= newest.first_lsn {
+        return Err(WalError::HeaderDamaged {
+            path: newest.path.clone(),
+            problem: format!("{}, yet durable records follow it", newest.problem),
+        });
+    }
+    Ok(())
+}
+
+struct NewestTail {
+    end_lsn: Lsn,
+    checksum: u32,
+    clean_close: bool,
+    discarded: Option<Discarded>,
+}
+
+/// Reads every batch of a segment and stops where there is none.
+fn walk_to_end(segment: &ChainSegment, keys: Option<&KeyRing>) -> Result<SegmentWalk> {
+    let context = SegmentContext::from_header(&segment.header, &segment.path, keys)?;
+    let file = SegmentFile::open_for_read(segment.path.clone())
+        .map_err(WalError::io("open", &segment.path))?;
+    let mut walk = SegmentWalk::new(file, context)?;
+    while walk.next_batch()? {}
+    Ok(walk)
+}
+
+/// A successor was started once everything before it was durable, so a sealed segment has to hold
+/// every record up to there, and end with the batch that the successor names.
+fn examine_sealed(
+    segment: &ChainSegment,
+    next: &ChainSegment,
+    keys: Option<&KeyRing>,
+) -> Result<()> {
+    let walk = walk_to_end(segment, keys)?;
+    let claimed_durable_lsn = next.header.predecessor.end_lsn;
+    if walk.expected_lsn() <= claimed_durable_lsn {
+        return Err(WalError::AcknowledgedDataLost {
+            path: segment.path.clone(),
+            offset_bytes: walk.offset_bytes(),
+            first_missing_lsn: walk.expected_lsn(),
+            claimed_durable_lsn,
+        });
+    }
+    if walk.last_batch().checksum != next.header.predecessor.checksum {
+        return Err(WalError::ChainBroken {
+            path: next.path.clone(),
+            problem: "the last batch of the segment before is not the one it follows".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn examine_newest(
+    segment: &ChainSegment,
+    meta: &Meta,
+    keys: Option<&KeyRing>,
+) -> Result<NewestTail> {
+    let mut walk = walk_to_end(segment, keys)?;
+    let scan = walk.scan_tail()?;
+    let claimed_durable_lsn = scan.claimed_durable_lsn.max(meta.durable_lsn);
+    let verdict = judge(TailFindings {
+        expected_lsn: walk.expected_lsn(),
+        claimed_durable_lsn,
+        something_follows: scan.suspicious_bytes > 0,
+    });
+    if verdict == TailVerdict::AcknowledgedDataLost {
+        return Err(WalError::AcknowledgedDataLost {
+            path: segment.path.clone(),
+            offset_bytes: walk.offset_bytes(),
+            first_missing_lsn: walk.expected_lsn(),
+            claimed_durable_lsn,
+        });
+    }
+    // What was read may still be in the device's volatile cache (the writer was killed, the
+    // machine was not). The next segment will call it durable, so it has to become so first.
+    walk.file().flush().map_err(WalError::io("flush", &segment.path))?;
+    Ok(NewestTail {
+        end_lsn: walk.expected_lsn().previous(),
+        checksum: walk.last_batch().checksum,
+        clean_close: walk.last_batch().clean_close,
+        discarded: (verdict == TailVerdict::TornTail).then(|| discarded(&walk, scan)),
+    })
+}
+
+fn discarded(walk: &SegmentWalk, scan: TailScan) -> Discarded {
+    Discarded {
+        path: walk.file().path().to_owned(),
+        offset_bytes: walk.offset_bytes(),
+        len_bytes: scan.suspicious_bytes,
+        batches: scan.batches,
+    }
+}

@@ -1,0 +1,104 @@
+//! A window that slides over a segment file with direct reads.
+
+use std::io;
+
+use crate::{
+    device::{BlockBuffer, SegmentFile},
+    error::{Result, WalError},
+    format::round_up,
+};
+
+/// Bytes read at once. Larger windows gain nothing on the reference machine.
+const WINDOW_BYTES: usize = 1 << 20;
+/// Reads start and end on multiples of this or of the segment's block, whichever is larger.
+const MIN_READ_ALIGN_BYTES: u64 = 4096;
+
+/// Reads a segment front to back.
+#[derive(Debug)]
+pub(super) struct SegmentSource {
+    file: SegmentFile,
+    file_len: u64,
+    align_bytes: u64,
+    window: BlockBuffer,
+    window_start: u64,
+    window_len: usize,
+}
+
+impl SegmentSource {
+    pub(super) fn new(file: SegmentFile, block_bytes: u64) -> Result<Self> {
+        let file_len = file.len().map_err(WalError::io("examine", file.path()))?;
+        Ok(Self {
+            window: allocate(WINDOW_BYTES, &file)?,
+            file,
+            file_len,
+            align_bytes: block_bytes.max(MIN_READ_ALIGN_BYTES),
+            window_start: 0,
+            window_len: 0,
+        })
+    }
+
+    pub(super) fn file(&self) -> &SegmentFile {
+        &self.file
+    }
+
+    /// Length of the file as last seen.
+    pub(super) fn file_len(&self) -> u64 {
+        self.file_len
+    }
+
+    /// The bytes at `offset_bytes`, `len` of them or as many as there are before the end of the
+    /// file. `len` has been bounded by the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Read`]; a read that fails or falls short inside the file is never an end.
+    pub(super) fn slice(&mut self, offset_bytes: u64, len: usize) -> Result<&mut [u8]> {
+        let end = offset_bytes + len as u64;
+        let cached_end = self.window_start + self.window_len as u64;
+        if offset_bytes < self.window_start || end > cached_end {
+            self.refill(offset_bytes, len)?;
+        }
+        let start = usize::try_from(offset_bytes - self.window_start).unwrap_or(usize::MAX);
+        let start = start.min(self.window_len);
+        let stop = (start + len).min(self.window_len);
+        Ok(&mut self.window[start..stop])
+    }
+
+    /// Forgets what was read, so that the next slice comes from the device.
+    pub(super) fn invalidate(&mut self) {
+        self.window_len = 0;
+    }
+
+    fn refill(&mut self, offset_bytes: u64, len: usize) -> Result<()> {
+        let start = offset_bytes - offset_bytes % self.align_bytes;
+        let needed = usize::try_from(offset_bytes - start).unwrap_or(0) + len;
+        let needed = usize::try_from(round_up(needed as u64, self.align_bytes)).unwrap_or(needed);
+        if needed > WINDOW_BYTES || self.window.len() > WINDOW_BYTES {
+            self.window = allocate(needed.max(WINDOW_BYTES), &self.file)?;
+        }
+        if start + self.window.len() as u64 > self.file_len {
+            // A file that is being written may have grown.
+            self.file_len = self.file.len().map_err(|error| self.read_error(start, error))?;
+        }
+        self.window_len = 0;
+        let read = self.file.read_at(&mut self.window, start);
+        let read = read.map_err(|error| self.read_error(start, error))?;
+        let expected = self.file_len.saturating_sub(start).min(self.window.len() as u64);
+        if (read as u64) < expected {
+            let problem = format!("{read} of {expected} bytes could be read");
+            let error = io::Error::new(io::ErrorKind::UnexpectedEof, problem);
+            return Err(self.read_error(start, error));
+        }
+        self.window_start = start;
+        self.window_len = read;
+        Ok(())
+    }
+
+    fn read_error(&self, offset_bytes: u64, source: io::Error) -> WalError {
+        WalError::Read { path: self.file.path().to_owned(), offset_bytes, source: source.into() }
+    }
+}
+
+fn allocate(len: usize, file: &SegmentFile) -> Result<BlockBuffer> {
+    BlockBuffer::allocate(len).map_err(WalError::io("map memory to read", file.path()))
+}

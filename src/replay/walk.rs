@@ -1,0 +1,251 @@
+//! The one decoder: walks the batches of a segment in order and hands out their frames.
+
+use super::source::SegmentSource;
+use crate::{
+    device::SegmentFile,
+    error::{Result, WalError},
+    format::{
+        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, MAX_BATCH_BYTES,
+        TAG_LEN, associated_data, frame_len, round_up, verify_frame,
+    },
+    lsn::Lsn,
+    segment::SegmentContext,
+};
+
+/// Walks one segment.
+#[derive(Debug)]
+pub(super) struct SegmentWalk {
+    source: SegmentSource,
+    context: SegmentContext,
+    /// Where the next batch should begin.
+    offset_bytes: u64,
+    /// LSN the next batch should begin with.
+    expected_lsn: Lsn,
+    /// The batch being handed out.
+    frames: FrameCursor,
+    last_batch: LastBatch,
+}
+
+/// Frames of a verified and decrypted batch that are still to be handed out.
+#[derive(Debug, Default)]
+struct FrameCursor {
+    offset_bytes: u64,
+    remaining: u32,
+    next_lsn: Lsn,
+}
+
+/// What is remembered of the batch before the current position.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LastBatch {
+    /// Checksum of its header, 0 before the first.
+    pub(super) checksum: u32,
+    /// Whether it was written by a close in good order.
+    pub(super) clean_close: bool,
+}
+
+/// A frame of a verified batch; the payload is in clear.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) header: FrameHeader,
+    pub(super) payload: &'a [u8],
+}
+
+/// What lies behind a position that does not hold the next batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TailScan {
+    /// Highest durable LSN that a later batch claims.
+    pub(super) claimed_durable_lsn: Lsn,
+    /// Intact batch headers of this segment.
+    pub(super) batches: u64,
+    /// Bytes up to the last block that is neither blank nor of an earlier life.
+    pub(super) suspicious_bytes: u64,
+}
+
+impl SegmentWalk {
+    /// Starts behind the header.
+    pub(super) fn new(file: SegmentFile, context: SegmentContext) -> Result<Self> {
+        Ok(Self {
+            offset_bytes: context.block_bytes,
+            expected_lsn: context.identity.first_lsn,
+            source: SegmentSource::new(file, context.block_bytes)?,
+            context,
+            frames: FrameCursor::default(),
+            last_batch: LastBatch::default(),
+        })
+    }
+
+    pub(super) fn context(&self) -> &SegmentContext {
+        &self.context
+    }
+
+    pub(super) fn file(&self) -> &SegmentFile {
+        self.source.file()
+    }
+
+    /// Where the next batch should begin.
+    pub(super) fn offset_bytes(&self) -> u64 {
+        self.offset_bytes
+    }
+
+    /// The LSN it should begin with.
+    pub(super) fn expected_lsn(&self) -> Lsn {
+        self.expected_lsn
+    }
+
+    pub(super) fn last_batch(&self) -> LastBatch {
+        self.last_batch
+    }
+
+    /// Moves to the next batch, checks all of it and decrypts it. `false` when the position does
+    /// not hold the next batch, whatever the reason; [`Self::scan_tail`] then looks further.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Read`], and [`WalError::Tampered`] when checksums are good but a tag is not.
+    pub(super) fn next_batch(&mut self) -> Result<bool> {
+        let head = self.source.slice(self.offset_bytes, BATCH_HEADER_LEN)?;
+        let BatchBlock::Valid(header) = BatchHeader::read(self.context.seed, head) else {
+            return Ok(false);
+        };
+        if header.first_lsn != self.expected_lsn || !self.verify_body(&header)? {
+            return Ok(false);
+        }
+        self.frames = FrameCursor {
+            offset_bytes: self.offset_bytes + BATCH_HEADER_LEN as u64,
+            remaining: header.record_count,
+            next_lsn: header.first_lsn,
+        };
+        self.offset_bytes += round_up(header.batch_len() as u64, self.context.block_bytes);
+        self.expected_lsn = header.end_lsn();
+        self.last_batch = LastBatch { checksum: header.checksum, clean_close: header.clean_close };
+        Ok(true)
+    }
+
+    /// Checks every frame of a batch, then decrypts them in place.
+    fn verify_body(&mut self, header: &BatchHeader) -> Result<bool> {
+        debug_assert!(header.batch_len() <= MAX_BATCH_BYTES);
+        let encrypted = self.context.is_encrypted();
+        let batch = self.source.slice(self.offset_bytes, header.batch_len())?;
+        if batch.len() < header.batch_len() {
+            return Ok(false);
+        }
+        let mut position = BATCH_HEADER_LEN;
+        let mut lsn = header.first_lsn;
+        for _ in 0..header.record_count {
+            let body = &batch[position..];
+            let Ok(frame) = verify_frame(self.context.seed, lsn, encrypted, body) else {
+                return Ok(false);
+            };
+            position += frame_len(frame.payload_bytes as usize, encrypted);
+            lsn = lsn.next();
+        }
+        if position != batch.len() {
+            return Ok(false);
+        }
+        if encrypted {
+            self.decrypt(header)?;
+        }
+        Ok(true)
+    }
+
+    fn decrypt(&mut self, header: &BatchHeader) -> Result<()> {
+        let Some(cipher) = &self.context.cipher else { return Ok(()) };
+        let path = self.source.file().path().to_owned();
+        let batch = self.source.slice(self.offset_bytes, header.batch_len())?;
+        let mut position = BATCH_HEADER_LEN;
+        for _ in 0..header.record_count {
+            let frame_header = FrameHeader::decode(&batch[position..]);
+            let payload_len = frame_header.payload_bytes as usize;
+            let frame = &mut batch[position..position + frame_len(payload_len, true)];
+            let associated = associated_data(frame, &self.context.identity);
+            let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(payload_len);
+            let mut tag = [0; TAG_LEN];
+            tag.copy_from_slice(&rest[..TAG_LEN]);
+            if cipher.open(frame_header.lsn, &associated, payload, tag).is_err() {
+                return Err(WalError::Tampered {
+                    path,
+                    offset_bytes: self.offset_bytes + position as u64,
+                    lsn: frame_header.lsn,
+                });
+            }
+            position += frame_len(payload_len, true);
+        }
+        // The window holds clear text now, which would not verify a second time; the position
+        // moves past it, so nothing reads it again.
+        Ok(())
+    }
+
+    /// LSN of the next frame of the current batch, if there is one.
+    pub(super) fn pending_lsn(&self) -> Option<Lsn> {
+        (self.frames.remaining > 0).then_some(self.frames.next_lsn)
+    }
+
+    /// The next frame of the current batch.
+    pub(super) fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
+        if self.frames.remaining == 0 {
+            return Ok(None);
+        }
+        let encrypted = self.context.is_encrypted();
+        // The batch is in the window since `next_batch` verified it, so these are no reads.
+        let at = self.frames.offset_bytes;
+        let header = FrameHeader::decode(self.source.slice(at, FRAME_HEADER_LEN)?);
+        let payload_len = header.payload_bytes as usize;
+        self.frames.offset_bytes += frame_len(payload_len, encrypted) as u64;
+        self.frames.remaining -= 1;
+        self.frames.next_lsn = header.lsn.next();
+        let payload = self.source.slice(at + FRAME_HEADER_LEN as u64, payload_len)?;
+        Ok(Some(Frame { header, payload }))
+    }
+
+    /// Looks at everything from the current position to the end of the file.
+    pub(super) fn scan_tail(&mut self) -> Result<TailScan> {
+        self.source.invalidate();
+        let mut scan = TailScan::default();
+        let start = self.offset_bytes;
+        let mut offset_bytes = start;
+        while offset_bytes < self.source.file_len() {
+            let head = self.source.slice(offset_bytes, BATCH_HEADER_LEN)?;
+            let mut skip_bytes = self.context.block_bytes;
+            match BatchHeader::read(self.context.seed, head) {
+                BatchBlock::Valid(batch) => {
+                    scan.batches += 1;
+                    scan.claimed_durable_lsn = scan.claimed_durable_lsn.max(batch.durable_lsn);
+                    scan.suspicious_bytes = offset_bytes - start + batch.batch_len() as u64;
+                }
+                // What an earlier life of a recycled file left is skipped as a whole.
+                BatchBlock::Foreign(batch) => {
+                    skip_bytes = round_up(batch.batch_len() as u64, self.context.block_bytes);
+                }
+                BatchBlock::Blank => {}
+                BatchBlock::NotABatch => {
+                    scan.suspicious_bytes = offset_bytes - start + self.context.block_bytes;
+                }
+            }
+            offset_bytes += skip_bytes;
+        }
+        self.source.invalidate();
+        Ok(scan)
+    }
+}
+
+/// What the batches of a segment with an unreadable header claim. Without the header its salt is
+/// unknown, but each batch names its seed; those of an earlier life of the file are told apart by
+/// their lower LSNs.
+pub(super) fn claims_without_header(file: SegmentFile, first_lsn: Lsn) -> Result<Lsn> {
+    use crate::format::{ChecksumSeed, MIN_BLOCK_BYTES};
+
+    let mut source = SegmentSource::new(file, MIN_BLOCK_BYTES)?;
+    let mut claimed = Lsn::NONE;
+    let mut offset_bytes = MIN_BLOCK_BYTES;
+    while offset_bytes < source.file_len() {
+        let head = source.slice(offset_bytes, BATCH_HEADER_LEN)?;
+        let block = BatchHeader::read(ChecksumSeed::from_stored(0), head);
+        if let BatchBlock::Valid(batch) | BatchBlock::Foreign(batch) = block
+            && batch.first_lsn >= first_lsn
+        {
+            claimed = claimed.max(batch.durable_lsn);
+        }
+        offset_bytes += MIN_BLOCK_BYTES;
+    }
+    Ok(claimed)
+}
