@@ -1,0 +1,54 @@
+//! The thread that states in a quiet log that everything is durable. Without it, damage to the
+//! very last batch would look like a write that was cut short.
+
+use std::{
+    sync::{Arc, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::state::Shared;
+use crate::{
+    error::{Result, WalError},
+    lsn::Lsn,
+    sync::lock,
+};
+
+/// Starts the thread. It ends when the log is closed or has failed.
+pub(super) fn spawn(shared: Arc<Shared>, idle_after: Duration) -> Result<JoinHandle<()>> {
+    let path = shared.log.directory.path().to_owned();
+    thread::Builder::new()
+        .name("plimsoll-idle".into())
+        .spawn(move || {
+            // An error has poisoned the log, and every committer is told by that.
+            if let Err(error) = mark_when_idle(&shared, idle_after) {
+                tracing::debug!(%error, "no more idle markers");
+            }
+        })
+        .map_err(WalError::io("start a thread for", path))
+}
+
+fn mark_when_idle(shared: &Shared, idle_after: Duration) -> Result<()> {
+    let mut state = lock(&shared.state);
+    let mut marked_lsn = state.durable_lsn;
+    loop {
+        if state.is_closed() {
+            return Ok(());
+        }
+        shared.poison.check(state.durable_lsn)?;
+        if state.durable_lsn == marked_lsn {
+            state.idle_sleeps = true;
+            let woken = shared.idle_wake.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+            continue;
+        }
+        let seen: Lsn = state.durable_lsn;
+        let waited = shared.idle_wake.wait_timeout(state, idle_after);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let quiet = state.durable_lsn == seen && state.next_lsn == seen.next();
+        if quiet && !state.is_closed() {
+            state = shared.write_marker(state)?;
+            marked_lsn = seen;
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! [`GroupCommitter`]: one log shared by many threads. While the device is busy with one batch,
+//! the records of everybody else gather in the next; whoever finds the device free writes for all.
+
+mod idle;
+mod state;
+
+use std::{
+    path::Path,
+    slice,
+    sync::{Arc, Condvar, Mutex},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use self::state::{Shared, State};
+use crate::{
+    append::WalStats,
+    crypto::KeyRing,
+    device::{EngineReport, Geometry},
+    error::{Result, WalError},
+    lsn::{Lsn, LsnRange},
+    record::Record,
+    replay::{RecoveryReport, WalReader},
+    segment::{SegmentInfo, TruncateOutcome},
+    sync::lock,
+    wal::SegmentedWal,
+};
+
+/// How long a batch waits for company.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommitPolicy {
+    /// As the configuration's `commit_window` says; 0, the default, is [`CommitPolicy::Greedy`].
+    #[default]
+    FromConfig,
+    /// Not at all: the next batch fills while the device is busy with the last one.
+    Greedy,
+    /// From its first record, this long or until it is full. Worth it only when records arrive
+    /// more slowly than the device can flush, and fewer flushes are worth the delay.
+    Window(Duration),
+}
+
+/// A log that any number of threads commit to. Clones share the log; the last one to be dropped
+/// lets go of it without writing, as after a crash, and [`GroupCommitter::close`] ends it in good
+/// order.
+///
+/// ```no_run
+/// # fn main() -> Result<(), plimsoll::WalError> {
+/// use plimsoll::{CommitPolicy, GroupCommitter, Record, RecordKind};
+/// use plimsoll::{SegmentedWal, SegmentedWalConfig};
+/// let wal = SegmentedWal::open(SegmentedWalConfig::new("/var/lib/db/wal"))?;
+/// let committer = GroupCommitter::start(wal, CommitPolicy::FromConfig)?;
+/// let clone = committer.clone();
+/// let other = std::thread::spawn(move || clone.commit(&Record::new(RecordKind::PUT, b"a")));
+/// let lsn = committer.commit(&Record::new(RecordKind::PUT, b"b"))?;
+/// println!("{lsn} is durable");
+/// # drop(other); Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct GroupCommitter {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    idle_thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl GroupCommitter {
+    /// Shares `wal` between threads. Records appended to it and not synced are synced first.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Poisoned`], or [`WalError::Io`] if the thread for idle markers cannot start.
+    pub fn start(mut wal: SegmentedWal, policy: CommitPolicy) -> Result<Self> {
+        wal.sync()?;
+        wal.share();
+        let window = match policy {
+            CommitPolicy::FromConfig => wal.config().commit_window,
+            CommitPolicy::Greedy => Duration::ZERO,
+            CommitPolicy::Window(window) => window,
+        };
+        let idle_after = wal.config().idle_marker_after;
+        let (log, appender, writer) = wal.into_parts();
+        let shared = Arc::new(Shared {
+            poison: writer.poison().clone(),
+            depth: log.config.pipeline_depth as usize,
+            window,
+            state: Mutex::new(State::new(appender, writer)),
+            progress: Condvar::new(),
+            batch_full: Condvar::new(),
+            idle_wake: Condvar::new(),
+            log,
+        });
+        let idle_thread = idle::spawn(Arc::clone(&shared), idle_after)?;
+        Ok(Self { inner: Arc::new(Inner { shared, idle_thread: Mutex::new(Some(idle_thread)) }) })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// Appends a record and returns its LSN once it survives power loss.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::RecordTooLarge`], [`WalError::NoSpace`] and [`WalError::Closed`]: nothing was
+    /// appended. [`WalError::Poisoned`]: the log has failed for good and the record's outcome is
+    /// unknown.
+    pub fn commit(&self, record: &Record<'_>) -> Result<Lsn> {
+        self.commit_range(slice::from_ref(record)).map(|range| range.first)
+    }
+
+    /// Appends records that are replayed all together or not at all, and returns their LSNs once
+    /// they survive power loss.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::EmptyBatch`] for none, [`WalError::BatchTooLarge`], and as
+    /// [`GroupCommitter::commit`].
+    pub fn commit_batch(&self, records: &[Record<'_>]) -> Result<LsnRange> {
+        if records.is_empty() {
+            return Err(WalError::EmptyBatch);
+        }
+        self.commit_range(records)
+    }
+
+    fn commit_range(&self, records: &[Record<'_>]) -> Result<LsnRange> {
+        let shared = self.shared();
+        let (state, range) = shared.append(records)?;
+        shared.wait_durable(state, range.last)?;
+        Ok(range)
+    }
+
+    /// Streams every durable record from `from` on ([`Lsn::NONE`]: from the oldest).
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Truncated`] below the oldest record kept.
+    pub fn replay_from(&self, from: Lsn) -> Result<WalReader> {
+        self.shared().log.replay(from, self.durable_lsn())
+    }
+
+    /// Gives up sealed segments; see [`SegmentedWal::truncate_before`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn truncate_before(&self, lsn: Lsn) -> Result<TruncateOutcome> {
+        let shared = self.shared();
+        shared.poison.check(self.durable_lsn())?;
+        shared.log.truncate_before(lsn)
+    }
+
+    /// Seals later segments with the current key of `keys`; see [`SegmentedWal::rotate_keys`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn rotate_keys(&self, keys: KeyRing) -> Result<()> {
+        let mut state = lock(&self.shared().state);
+        let appender = state.appender()?;
+        appender.rotate_keys(self.shared().log.adopt_keys(keys)?);
+        Ok(())
+    }
+
+    /// The segment files, oldest first; the last one is being written.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Io`] if a file cannot be examined.
+    pub fn list_segments(&self) -> Result<Vec<SegmentInfo>> {
+        self.shared().log.list_segments()
+    }
+
+    /// Size of all segment files together, bytes; prepared space included.
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupCommitter::list_segments`].
+    pub fn total_size_bytes(&self) -> Result<u64> {
+        self.shared().log.total_size_bytes()
+    }
+
+    /// Every record up to here survives power loss.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        lock(&self.shared().state).durable_lsn
+    }
+
+    /// The LSN the next record will get.
+    #[must_use]
+    pub fn next_lsn(&self) -> Lsn {
+        lock(&self.shared().state).next_lsn
+    }
+
+    /// What has been written since the log was opened, up to the last completed batch.
+    #[must_use]
+    pub fn stats(&self) -> WalStats {
+        lock(&self.shared().state).stats
+    }
+
+    /// What opening found.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.shared().log.recovery
+    }
+
+    /// The engine the log writes with, and why.
+    #[must_use]
+    pub fn engine(&self) -> &EngineReport {
+        &self.shared().log.engine
+    }
+
+    /// The device under the log, as the kernel describes it.
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.shared().log.geometry
+    }
+
+    /// The directory of the log.
+    #[must_use]
+    pub fn wal_dir(&self) -> &Path {
+        self.shared().log.directory.path()
+    }
+
+    /// Ends the log in good order, for all clones: waits for what is being committed, and states
+    /// in the log that everything is durable. Later commits fail with [`WalError::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Closed`] if it is already, [`WalError::Poisoned`] if the log has failed.
+    pub fn close(&self) -> Result<()> {
+        let (appender, writer) = self.shared().take_down()?;
+        self.inner.join_idle_thread();
+        SegmentedWal::from_parts(Arc::clone(&self.shared().log), appender, writer).close()
+    }
+}
+
+impl Inner {
+    fn join_idle_thread(&self) {
+        if let Some(thread) = lock(&self.idle_thread).take() {
+            // A panic there has been reported by the panic hook; here it changes nothing.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Dropped only once the idle thread, which may be writing a marker, has let go.
+        let parts = lock(&self.shared.state).shut();
+        self.shared.idle_wake.notify_all();
+        self.join_idle_thread();
+        drop(parts);
+    }
+}
+
+impl std::fmt::Debug for GroupCommitter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupCommitter")
+            .field("dir", &self.wal_dir())
+            .field("durable_lsn", &self.durable_lsn())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,63 @@
+//! A write-ahead log for Linux that talks to the disk directly: O_DIRECT, io_uring, group commit,
+//! CRC32C, AES-256-GCM.
+//!
+//! The story, bottom to top, each word a module:
+//!
+//! ```text
+//!  record ─► frame ─► batch ─► block buffer ─► device ─► durable LSN ─► replay
+//!  record    format   append   device/buffer   device    durable        replay
+//!
+//!  floor 7   lib                          the front door
+//!  floor 6   wal, then committer          one owner; shared by threads
+//!  floor 5   append        replay         never each other
+//!  floor 4   segment                      names, headers, preparation, retirement
+//!  floor 3   crypto        config         keys, validated settings
+//!  floor 2   device                       files, buffers, every system call, all `unsafe`
+//!  floor 1   format  durable  poison      bytes and positions, never I/O
+//!  floor 0   lsn  record  error  sync     the vocabulary
+//! ```
+//!
+//! Imports run strictly downward; `tests/layering.rs` holds the code against this drawing.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), plimsoll::WalError> {
+//! use plimsoll::{Lsn, Record, RecordKind, SegmentedWal, SegmentedWalConfig};
+//!
+//! let mut wal = SegmentedWal::open(SegmentedWalConfig::new("/var/lib/db/wal"))?;
+//! let lsn = wal.append(&Record::new(RecordKind::PUT, b"key=value").tenant(1))?;
+//! let durable = wal.sync()?; // every record up to here survives power loss
+//! assert!(durable >= lsn);
+//! for record in wal.replay_from(Lsn::FIRST)? {
+//!     println!("{}: {} bytes", record.as_ref()?.lsn(), record?.payload().len());
+//! }
+//! wal.close()?;
+//! # Ok(()) }
+//! ```
+
+mod append;
+mod committer;
+mod config;
+mod crypto;
+mod device;
+mod durable;
+mod error;
+mod format;
+mod lsn;
+mod poison;
+mod record;
+mod replay;
+mod segment;
+mod sync;
+mod wal;
+
+pub use append::WalStats;
+pub use committer::{CommitPolicy, GroupCommitter};
+pub use config::{Preparation, SegmentedWalConfig};
+pub use crypto::KeyRing;
+pub use device::{ActiveEngine, Durability, Engine, EngineReport, Geometry};
+pub use error::{Result, WalError};
+pub use lsn::{Lsn, LsnRange};
+pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordKind};
+pub use replay::{Discarded, RecoveryReport, WalReader};
+pub use segment::{SegmentInfo, TruncateOutcome};
+pub use wal::SegmentedWal;

@@ -1,0 +1,115 @@
+//! What a log is beside the records on their way: its directory, segments, settings and lock.
+//! Shared by the writer and by everybody who reads or truncates.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use crate::{
+    config::SegmentedWalConfig,
+    crypto::KeyRing,
+    device::{DirectoryLock, EngineReport, Geometry, LogDirectory},
+    error::{Result, WalError},
+    lsn::Lsn,
+    record::{KnownKinds, LogRecord},
+    replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader},
+    segment::{MetaStore, Preparer, SegmentCatalog, SegmentInfo, TruncateOutcome},
+    sync::lock,
+};
+
+/// The parts of an open log that do not depend on who writes it.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) config: SegmentedWalConfig,
+    pub(crate) directory: LogDirectory,
+    pub(crate) geometry: Geometry,
+    pub(crate) recovery: RecoveryReport,
+    pub(crate) catalog: Arc<SegmentCatalog>,
+    pub(crate) preparer: Arc<Preparer>,
+    pub(crate) meta: Arc<MetaStore>,
+    pub(crate) engine: EngineReport,
+    /// Every key the log has been opened or rotated with, for reading.
+    pub(crate) keys: Mutex<Option<KeyRing>>,
+    /// Released once everything above is at rest: at the close, or when the last handle goes.
+    pub(crate) lock: Mutex<Option<DirectoryLock>>,
+}
+
+impl Log {
+    /// Records from `from` to `durable_lsn`.
+    pub(crate) fn replay(&self, from: Lsn, durable_lsn: Lsn) -> Result<WalReader> {
+        let floor = self.catalog.floor();
+        let from = if from == Lsn::NONE { floor } else { from };
+        if from < floor {
+            return Err(WalError::Truncated { requested: from, floor });
+        }
+        let options = ReaderOptions {
+            keys: lock(&self.keys).clone(),
+            known_kinds: self.config.known_kinds.clone(),
+            bound: ReadBound::Durable(durable_lsn),
+            from,
+        };
+        Ok(WalReader::over_segments(self.directory.clone(), self.catalog.entries(), options))
+    }
+
+    /// Leaves the directory to the next writer. Nothing may be written through this log any more.
+    pub(crate) fn release(&self) {
+        self.preparer.stop();
+        drop(lock(&self.lock).take());
+    }
+
+    pub(crate) fn truncate_before(&self, lsn: Lsn) -> Result<TruncateOutcome> {
+        let held = lock(&self.lock);
+        if held.is_none() {
+            return Err(WalError::Closed);
+        }
+        let (outcome, retired) = self.catalog.truncate_before(lsn)?;
+        self.preparer.retire(retired);
+        Ok(outcome)
+    }
+
+    pub(crate) fn list_segments(&self) -> Result<Vec<SegmentInfo>> {
+        self.catalog.list()
+    }
+
+    pub(crate) fn total_size_bytes(&self) -> Result<u64> {
+        Ok(self.list_segments()?.iter().map(|segment| segment.file_size).sum())
+    }
+
+    /// Takes over a new ring for reading, keeping the keys of earlier segments, and returns the
+    /// ring to write with.
+    pub(crate) fn adopt_keys(&self, keys: KeyRing) -> Result<KeyRing> {
+        // Known to the directory before the first sealed record is, so that no later opening
+        // without a key mistakes the log for a plain one.
+        self.meta
+            .update(|meta| meta.encrypted = true)
+            .map_err(WalError::io("write", self.meta.path()))?;
+        let mut held = lock(&self.keys);
+        let merged = match held.take() {
+            Some(older) => keys.with_older_ring(&older),
+            None => keys,
+        };
+        *held = Some(merged.clone());
+        Ok(merged)
+    }
+}
+
+/// At most `limit` records, and whether there are more.
+pub(crate) fn take_page(mut reader: WalReader, limit: usize) -> Result<(Vec<LogRecord>, bool)> {
+    let mut page = Vec::new();
+    while page.len() < limit {
+        match reader.next() {
+            Some(record) => page.push(record?),
+            None => return Ok((page, false)),
+        }
+    }
+    let more = reader.next().transpose()?.is_some();
+    Ok((page, more))
+}
+
+/// A reader over a directory without its lock, beside a live writer or after it.
+pub(crate) fn read_directory(path: &Path, keys: Option<KeyRing>, from: Lsn) -> Result<WalReader> {
+    let options =
+        ReaderOptions { keys, known_kinds: KnownKinds::All, bound: ReadBound::Tail, from };
+    WalReader::over_directory(path, options)
+}

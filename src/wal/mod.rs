@@ -1,0 +1,394 @@
+//! [`SegmentedWal`]: a log with one owner, whose thread does the I/O.
+
+mod log;
+mod open;
+
+use std::{path::Path, slice, sync::Arc};
+
+pub(crate) use log::Log;
+use log::{read_directory, take_page};
+
+use crate::{
+    append::{Appender, BatchWriter, Room, WalStats},
+    config::SegmentedWalConfig,
+    crypto::KeyRing,
+    device::{EngineOptions, EngineReport, Geometry, open_engine},
+    error::{Result, WalError},
+    lsn::{Lsn, LsnRange},
+    record::{LogRecord, Record},
+    replay::{RecoveryReport, WalReader},
+    segment::{SegmentInfo, TruncateOutcome},
+};
+
+/// A write-ahead log in a directory of segments, with one owner: the caller's thread encodes,
+/// writes and flushes. To share a log between threads, hand it to a
+/// [`GroupCommitter`](crate::GroupCommitter).
+///
+/// An appended record is safe once [`SegmentedWal::sync`] has returned an LSN at or above its own.
+/// After the first failed write, flush or directory sync the log accepts nothing more
+/// ([`WalError::Poisoned`]): open it again to learn what survived.
+///
+/// Dropping a log writes nothing; what was appended and not synced is gone, as after a crash.
+/// [`SegmentedWal::close`] ends it in good order.
+pub struct SegmentedWal {
+    // The fields drop in this order: the writer first, which waits for what the kernel still
+    // reads; the lock last.
+    writer: BatchWriter,
+    appender: Appender,
+    log: Arc<Log>,
+}
+
+impl SegmentedWal {
+    /// Opens the log in `config.dir`, creating it when missing, and recovers what is there.
+    ///
+    /// Every segment is read and checked. A torn tail of batches that nobody was promised is
+    /// passed over and reported by [`SegmentedWal::recovery`]; everything else that is wrong is
+    /// refused, and nothing is changed. The log then goes on in a fresh segment.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::InvalidConfig`], [`WalError::Locked`], [`WalError::DirectIoUnsupported`],
+    /// [`WalError::AlignmentRefused`], [`WalError::NoSpace`], the refusals of recovery
+    /// ([`WalError::AcknowledgedDataLost`], [`WalError::ChainBroken`],
+    /// [`WalError::HeaderDamaged`], [`WalError::MetaDamaged`], [`WalError::Read`]), those of
+    /// encryption ([`WalError::KeyRequired`], [`WalError::KeyMissing`], [`WalError::WrongKey`],
+    /// [`WalError::Tampered`]), and [`WalError::Io`].
+    pub fn open(config: SegmentedWalConfig) -> Result<Self> {
+        open::open(config)
+    }
+
+    pub(crate) fn from_parts(log: Arc<Log>, appender: Appender, writer: BatchWriter) -> Self {
+        Self { writer, appender, log }
+    }
+
+    /// The settings it was opened with.
+    pub(crate) fn config(&self) -> &SegmentedWalConfig {
+        &self.log.config
+    }
+
+    /// Replaces an engine that belongs to one thread by one that any thread may drive.
+    pub(crate) fn share(&mut self) {
+        let config = &self.log.config;
+        if !config.single_issuer {
+            return;
+        }
+        let options = EngineOptions {
+            requested: config.engine,
+            depth: config.pipeline_depth,
+            single_issuer: false,
+        };
+        let (device, report) = open_engine(options, &self.log.geometry, self.appender.pool());
+        self.writer.set_device(device);
+        if let Some(log) = Arc::get_mut(&mut self.log) {
+            log.engine = report;
+        }
+    }
+
+    /// Takes the log apart, for a writer that is shared.
+    pub(crate) fn into_parts(self) -> (Arc<Log>, Appender, BatchWriter) {
+        (self.log, self.appender, self.writer)
+    }
+
+    /// Appends a record and returns its LSN. It is safe once [`SegmentedWal::sync`] says so.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::RecordTooLarge`] and [`WalError::NoSpace`]: nothing was appended, and the log
+    /// goes on. [`WalError::Poisoned`]: the log has failed for good.
+    pub fn append(&mut self, record: &Record<'_>) -> Result<Lsn> {
+        self.make_room(slice::from_ref(record))?;
+        let lsn = self.appender.push(record);
+        self.write_full_batches()?;
+        Ok(lsn)
+    }
+
+    /// Appends records that are replayed all together or not at all, and returns their LSNs.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::EmptyBatch`] for none, [`WalError::BatchTooLarge`], and as
+    /// [`SegmentedWal::append`].
+    pub fn append_batch(&mut self, records: &[Record<'_>]) -> Result<LsnRange> {
+        if records.is_empty() {
+            return Err(WalError::EmptyBatch);
+        }
+        self.make_room(records)?;
+        let range = self.appender.push_all(records);
+        self.write_full_batches()?;
+        Ok(range)
+    }
+
+    /// Makes everything appended durable and returns the last durable LSN, [`Lsn::NONE`] if there
+    /// never was a record. Returns at once when nothing is new.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Poisoned`]: what was appended since the last success has an unknown outcome.
+    pub fn sync(&mut self) -> Result<Lsn> {
+        self.check_thread()?;
+        if self.appender.has_open_records() {
+            self.appender.seal();
+        }
+        while self.appender.has_sealed() {
+            self.write_one()?;
+        }
+        let durable_lsn = self.writer.sync()?;
+        self.collect_buffers();
+        Ok(durable_lsn)
+    }
+
+    /// States in the log that everything up to the durable LSN is durable, so that damage to the
+    /// last records is noticed at the next opening. For quiet moments: it costs one write.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::sync`].
+    pub fn write_idle_marker(&mut self) -> Result<()> {
+        self.sync()?;
+        self.write_marker(false)
+    }
+
+    /// Writes a batch without records. Everything is durable by then.
+    fn write_marker(&mut self, clean_close: bool) -> Result<()> {
+        while self.appender.open_marker()? == Room::NoBuffer {
+            self.free_a_buffer()?;
+        }
+        self.appender.seal();
+        while let Some(batch) = self.appender.pop_sealed() {
+            self.writer.submit(batch, clean_close)?;
+        }
+        self.writer.sync()?;
+        self.collect_buffers();
+        Ok(())
+    }
+
+    /// Ends the log in good order: syncs, and states in the log and in `wal.meta` what is durable,
+    /// so that the next opening notices damage to any acknowledged record.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::sync`]. The log is closed in any case.
+    pub fn close(mut self) -> Result<()> {
+        let ended = self.end_in_good_order();
+        // After a failure the kernel may still be writing: dropping the writer waits for that.
+        let Self { writer, appender, log } = self;
+        drop((writer, appender));
+        log.release();
+        ended
+    }
+
+    fn end_in_good_order(&mut self) -> Result<()> {
+        let durable_lsn = self.sync()?;
+        self.write_marker(true)?;
+        let meta = &self.log.meta;
+        meta.update(|meta| meta.durable_lsn = durable_lsn)
+            .map_err(WalError::io("write", meta.path()))
+    }
+
+    fn check_thread(&self) -> Result<()> {
+        if self.writer.usable_from_here() { Ok(()) } else { Err(WalError::WrongThread) }
+    }
+
+    fn make_room(&mut self, records: &[Record<'_>]) -> Result<()> {
+        self.check_thread()?;
+        self.writer.check()?;
+        while self.appender.make_room(records)? == Room::NoBuffer {
+            self.free_a_buffer()?;
+        }
+        Ok(())
+    }
+
+    /// Submits full batches as far as the pipeline has room.
+    fn write_full_batches(&mut self) -> Result<()> {
+        let depth = self.log.config.pipeline_depth as usize;
+        while self.appender.has_sealed() && self.writer.in_flight() < depth {
+            self.write_one()?;
+        }
+        Ok(())
+    }
+
+    /// Submits the oldest sealed batch once the pipeline has room.
+    fn write_one(&mut self) -> Result<()> {
+        let depth = self.log.config.pipeline_depth as usize;
+        if let Some(batch) = self.appender.pop_sealed() {
+            self.writer.drain_to(depth - 1)?;
+            self.writer.submit(batch, false)?;
+        }
+        self.collect_buffers();
+        Ok(())
+    }
+
+    /// Every buffer is sealed or on its way: moves one on until it is free.
+    fn free_a_buffer(&mut self) -> Result<()> {
+        if self.appender.has_sealed() {
+            return self.write_one();
+        }
+        self.writer.drain_to(self.writer.in_flight().saturating_sub(1))?;
+        self.collect_buffers();
+        Ok(())
+    }
+
+    fn collect_buffers(&mut self) {
+        for buffer in self.writer.drain_returned() {
+            self.appender.put_back(buffer);
+        }
+    }
+
+    /// Streams every durable record, oldest first. Memory is bounded by a window of 1 MiB or the
+    /// largest batch.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Io`]. While reading, each item may be an error: damage is never skipped.
+    pub fn replay(&self) -> Result<WalReader> {
+        self.replay_from(Lsn::NONE)
+    }
+
+    /// Streams the durable records from `from` on; beyond the end there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Truncated`] below the oldest record kept ([`Lsn::NONE`] stands for that one).
+    pub fn replay_from(&self, from: Lsn) -> Result<WalReader> {
+        self.log.replay(from, self.durable_lsn())
+    }
+
+    /// At most `limit` durable records from `from` on, and whether there are more.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::replay_from`], and whatever reading meets.
+    pub fn replay_from_limit(&self, from: Lsn, limit: usize) -> Result<(Vec<LogRecord>, bool)> {
+        take_page(self.replay_from(from)?, limit)
+    }
+
+    /// Streams the records of the log in `dir` from `from` on without taking its lock. A writer
+    /// may be at work: records it has not promised yet may be among those read.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::replay_from`], [`WalError::MetaDamaged`] where there is no log, and
+    /// those of encryption.
+    pub fn replay_from_dir(
+        dir: impl AsRef<Path>,
+        keys: Option<&KeyRing>,
+        from: Lsn,
+    ) -> Result<WalReader> {
+        read_directory(dir.as_ref(), keys.cloned(), from)
+    }
+
+    /// At most `limit` records of the log in `dir`, and whether there are more; see
+    /// [`SegmentedWal::replay_from_dir`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::replay_from_dir`], and whatever reading meets.
+    pub fn replay_from_limit_dir(
+        dir: impl AsRef<Path>,
+        keys: Option<&KeyRing>,
+        from: Lsn,
+        limit: usize,
+    ) -> Result<(Vec<LogRecord>, bool)> {
+        take_page(Self::replay_from_dir(dir, keys, from)?, limit)
+    }
+
+    /// Gives up the sealed segments all of whose records are before `lsn`: the embedder's
+    /// checkpoint. The segment being written always stays.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Poisoned`] if the directory could not be changed durably.
+    pub fn truncate_before(&mut self, lsn: Lsn) -> Result<TruncateOutcome> {
+        self.writer.check()?;
+        self.log.truncate_before(lsn)
+    }
+
+    /// Seals later segments with the current key of `keys`. The next batch starts a new segment;
+    /// keys of earlier segments are kept for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Io`] if `wal.meta` cannot note that the log is encrypted; nothing changed then.
+    pub fn rotate_keys(&mut self, keys: KeyRing) -> Result<()> {
+        self.sync()?;
+        let merged = self.log.adopt_keys(keys)?;
+        self.appender.rotate_keys(merged);
+        Ok(())
+    }
+
+    /// The segment files, oldest first; the last one is being written.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Io`] if a file cannot be examined.
+    pub fn list_segments(&self) -> Result<Vec<SegmentInfo>> {
+        self.log.list_segments()
+    }
+
+    /// Size of all segment files together, bytes; prepared space included.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::list_segments`].
+    pub fn total_size_bytes(&self) -> Result<u64> {
+        self.log.total_size_bytes()
+    }
+
+    /// What opening found.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.log.recovery
+    }
+
+    /// The engine the log writes with, and why.
+    #[must_use]
+    pub fn engine(&self) -> &EngineReport {
+        &self.log.engine
+    }
+
+    /// The device under the log, as the kernel describes it.
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.log.geometry
+    }
+
+    /// The LSN the next record will get.
+    #[must_use]
+    pub fn next_lsn(&self) -> Lsn {
+        self.appender.next_lsn()
+    }
+
+    /// Every record up to here survives power loss.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.writer.durable_lsn()
+    }
+
+    /// First LSN of the segment being written.
+    #[must_use]
+    pub fn active_segment_first_lsn(&self) -> Lsn {
+        self.log.catalog.active_first_lsn()
+    }
+
+    /// The directory of the log.
+    #[must_use]
+    pub fn wal_dir(&self) -> &Path {
+        self.log.directory.path()
+    }
+
+    /// What has been written since the log was opened.
+    #[must_use]
+    pub fn stats(&self) -> WalStats {
+        self.writer.stats()
+    }
+}
+
+impl std::fmt::Debug for SegmentedWal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmentedWal")
+            .field("dir", &self.wal_dir())
+            .field("next_lsn", &self.next_lsn())
+            .field("durable_lsn", &self.durable_lsn())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! Opening a log: lock, geometry, recovery, and a fresh segment to go on in. No existing byte of a
+//! segment is changed, whatever is found.
+
+use std::{
+    io,
+    num::TryFromIntError,
+    sync::{Arc, Mutex},
+};
+
+use super::{Log, SegmentedWal};
+use crate::{
+    append::{Appender, BatchWriter, WriterParts},
+    config::SegmentedWalConfig,
+    device::{BufferPool, EngineOptions, Geometry, LogDirectory, open_engine},
+    error::{Result, WalError},
+    format::round_up,
+    poison::Poison,
+    replay::{Recovered, recover},
+    segment::{
+        CatalogEntry, MetaStore, Preparer, PreparerOptions, SegmentCatalog, SegmentContext,
+        list_segments, read_meta,
+    },
+};
+
+/// Fewest blocks of a segment: its header, the marker it starts with, and a batch.
+const MIN_SEGMENT_BLOCKS: u64 = 3;
+
+pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
+    config.validate()?;
+    let directory = LogDirectory::open_or_create(&config.dir)?;
+    let lock = directory.lock()?;
+    let geometry = Geometry::of_file(&directory.lock_path())?;
+    let block_bytes = config.block_bytes(&geometry)?;
+
+    let meta = Arc::new(open_meta(&directory)?);
+    if meta.get().encrypted && config.keys.is_none() {
+        return Err(WalError::KeyRequired { path: config.dir, key_id: 0 });
+    }
+    let recovered = recover(&directory, &meta.get(), config.keys.as_ref())?;
+    clear_away(&directory, &recovered)?;
+
+    let poison = Poison::default();
+    let segment_bytes =
+        round_up(config.segment_size, block_bytes).max(MIN_SEGMENT_BLOCKS * block_bytes);
+    let preparer = Arc::new(Preparer::start(
+        directory.clone(),
+        PreparerOptions {
+            preparation: config.preparation,
+            segment_bytes,
+            ahead: config.prepared_segments,
+        },
+        Arc::clone(&meta),
+        poison.clone(),
+    )?);
+    let sealed = recovered.segments.iter().map(|segment| CatalogEntry {
+        path: segment.path.clone(),
+        first_lsn: segment.header.identity.first_lsn,
+    });
+    let catalog =
+        Arc::new(SegmentCatalog::new(directory.clone(), sealed, Arc::clone(&meta), poison.clone()));
+
+    let pool = buffer_pool(&config, block_bytes)?;
+    let options = EngineOptions {
+        requested: config.engine,
+        depth: config.pipeline_depth,
+        single_issuer: config.single_issuer,
+    };
+    let (device, engine) = open_engine(options, &geometry, &pool);
+    tracing::info!(active = %engine.active, reason = %engine.reason, "log engine");
+
+    let predecessor = recovered.predecessor;
+    let context = SegmentContext::create(
+        meta.get().log_id,
+        predecessor.number + 1,
+        predecessor.end_lsn.next(),
+        block_bytes,
+        config.keys.as_ref(),
+    )?;
+    let file = preparer.take(segment_bytes)?;
+    let keys = config.keys.clone();
+    let appender =
+        Appender::new(pool, context, file, keys.clone(), Arc::clone(&preparer), segment_bytes);
+    let writer = BatchWriter::new(WriterParts {
+        device,
+        directory: directory.clone(),
+        catalog: Arc::clone(&catalog),
+        preparer: Arc::clone(&preparer),
+        poison,
+        durability: config.durability,
+        predecessor,
+    });
+    let log = Log {
+        config,
+        directory,
+        geometry,
+        recovery: recovered.report,
+        catalog,
+        preparer,
+        meta,
+        engine,
+        keys: Mutex::new(keys),
+        lock: Mutex::new(Some(lock)),
+    };
+    let mut wal = SegmentedWal::from_parts(Arc::new(log), appender, writer);
+    start_first_segment(&mut wal)?;
+    Ok(wal)
+}
+
+/// Writes the header of the new segment with a marker and notes it in `wal.meta` before anything
+/// is acknowledged, so that a deleted segment is never taken for one that was not there.
+fn start_first_segment(wal: &mut SegmentedWal) -> Result<()> {
+    let encrypted = wal.log.config.keys.is_some();
+    if encrypted {
+        let meta = &wal.log.meta;
+        meta.update(|meta| meta.encrypted = true).map_err(WalError::io("write", meta.path()))?;
+    }
+    wal.write_marker(false)?;
+    let (number, durable_lsn) = (wal.writer.active_number(), wal.durable_lsn());
+    let meta = &wal.log.meta;
+    meta.update(|meta| {
+        meta.newest_segment_number = number;
+        meta.durable_lsn = durable_lsn;
+    })
+    .map_err(WalError::io("write", meta.path()))
+}
+
+/// `wal.meta`, written first in a new directory. Segments without it are no new log.
+fn open_meta(directory: &LogDirectory) -> Result<MetaStore> {
+    if let Some(meta) = read_meta(directory)? {
+        return Ok(MetaStore::existing(directory.clone(), meta));
+    }
+    if list_segments(directory)?.is_empty() {
+        return MetaStore::create(directory.clone());
+    }
+    Err(WalError::MetaDamaged {
+        path: directory.join("wal.meta"),
+        problem: "it is missing, and there are segments beside it".to_owned(),
+    })
+}
+
+/// Removes files that recovery found to hold nothing: interrupted truncations, and a newest
+/// segment that was never used.
+fn clear_away(directory: &LogDirectory, recovered: &Recovered) -> Result<()> {
+    for path in &recovered.remove {
+        directory.remove(path).map_err(WalError::io("remove", path))?;
+    }
+    if recovered.remove.is_empty() {
+        return Ok(());
+    }
+    directory.sync().map_err(WalError::io("sync directory", directory.path()))
+}
+
+fn buffer_pool(config: &SegmentedWalConfig, block_bytes: u64) -> Result<BufferPool> {
+    let memory = |error| WalError::io("map buffers for the log in", &config.dir)(error);
+    // A batch on its way for each in flight, and one that fills meanwhile. Each buffer has a block
+    // to spare for the header of the segment that its batch may start.
+    let buffer_bytes = round_up(config.buffer_size, block_bytes) + block_bytes;
+    let sizes = || -> Result<(u16, usize), TryFromIntError> {
+        Ok((u16::try_from(config.pipeline_depth + 1)?, usize::try_from(buffer_bytes)?))
+    };
+    let (count, buffer_len) = sizes().map_err(|_| memory(io::ErrorKind::OutOfMemory.into()))?;
+    BufferPool::new(count, buffer_len).map_err(memory)
+}
