@@ -228,7 +228,7 @@ impl SegmentedWalConfig {
         }
         if alignment < natural && !self.force_alignment {
             return refuse(format!(
-                "its physical block is {natural} bytes, and rewriting part of one can damage a \
+                "the block it writes whole is {natural} bytes, and rewriting part of one can damage a \
                  neighbour that is durable already; use {natural} or more (force_alignment = true \
                  accepts the risk)"
             ));
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(config.block_bytes(&geometry(512, 4096)).expect("natural"), 4096);
         config.alignment = Some(512);
         let refused = config.block_bytes(&geometry(512, 4096)).expect_err("below physical");
-        assert!(refused.to_string().contains("physical block is 4096"), "{refused}");
+        assert!(refused.to_string().contains("writes whole is 4096"), "{refused}");
         config.force_alignment = true;
         assert_eq!(config.block_bytes(&geometry(512, 4096)).expect("forced"), 512);
         assert!(config.block_bytes(&geometry(4096, 4096)).is_err(), "impossible even if forced");

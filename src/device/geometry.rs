@@ -5,7 +5,10 @@ use std::{
     ffi::CString,
     fs, io,
     mem::MaybeUninit,
-    os::unix::ffi::OsStrExt,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -28,6 +31,8 @@ pub struct Geometry {
     /// Smallest unit the device can write without reading first, bytes. A write of less may tear
     /// or rewrite its neighbours.
     pub physical_block_bytes: Option<u64>,
+    /// Block of the file system, bytes (statfs(2)): stands in for what the device does not say.
+    pub filesystem_block_bytes: Option<u64>,
     /// Whether completed writes may still be lost on power failure until a flush.
     pub volatile_cache: Option<bool>,
     /// Whether the device can make a single write durable without flushing everything.
@@ -45,7 +50,8 @@ impl Geometry {
     /// [`WalError::Io`] if the file cannot be examined.
     pub fn of_file(path: &Path) -> Result<Self> {
         let answer = statx_dio(path).map_err(WalError::io("examine", path))?;
-        let queue = queue_directory(answer.device_major, answer.device_minor);
+        let queue = queue_directory(answer.device_major, answer.device_minor)
+            .or_else(|| queue_of_mount(answer.mount_id));
         let filesystem = filesystem_name(path);
         let unsupported = || WalError::DirectIoUnsupported {
             path: path.parent().unwrap_or(path).to_owned(),
@@ -61,9 +67,13 @@ impl Geometry {
         };
         let number = |name: &str| limit(name)?.parse::<u64>().ok().filter(|&value| value > 0);
         let logical_block_bytes = number("logical_block_size");
+        let filesystem_block_bytes = filesystem_block_bytes(path);
         Ok(Self {
             memory_align_bytes: answer.memory_align.or(logical_block_bytes),
-            offset_align_bytes: answer.offset_align.or(logical_block_bytes),
+            offset_align_bytes: answer
+                .offset_align
+                .or_else(|| logical_block_bytes.max(filesystem_block_bytes)),
+            filesystem_block_bytes,
             logical_block_bytes,
             physical_block_bytes: number("physical_block_size"),
             volatile_cache: limit("write_cache").map(|text| text == "write back"),
@@ -75,7 +85,8 @@ impl Geometry {
     /// The smallest block that is written whole: what a log uses when nobody asks for more.
     #[must_use]
     pub fn natural_block_bytes(&self) -> u64 {
-        self.offset_align_bytes.unwrap_or(0).max(self.physical_block_bytes.unwrap_or(0)).max(512)
+        let whole = self.physical_block_bytes.or(self.filesystem_block_bytes).unwrap_or(0);
+        self.offset_align_bytes.unwrap_or(0).max(whole).max(512)
     }
 }
 
@@ -84,6 +95,7 @@ struct DioAnswer {
     offset_align: Option<u64>,
     device_major: u32,
     device_minor: u32,
+    mount_id: u64,
 }
 
 fn statx_dio(path: &Path) -> io::Result<DioAnswer> {
@@ -95,7 +107,7 @@ fn statx_dio(path: &Path) -> io::Result<DioAnswer> {
             libc::AT_FDCWD,
             c_path.as_ptr(),
             libc::AT_SYMLINK_NOFOLLOW,
-            libc::STATX_BASIC_STATS | libc::STATX_DIOALIGN,
+            libc::STATX_BASIC_STATS | libc::STATX_DIOALIGN | libc::STATX_MNT_ID,
             buffer.as_mut_ptr(),
         )
     };
@@ -110,6 +122,7 @@ fn statx_dio(path: &Path) -> io::Result<DioAnswer> {
         offset_align: has_dio.then_some(u64::from(answer.stx_dio_offset_align)),
         device_major: answer.stx_dev_major,
         device_minor: answer.stx_dev_minor,
+        mount_id: answer.stx_mnt_id,
     })
 }
 
@@ -117,6 +130,28 @@ fn statx_dio(path: &Path) -> io::Result<DioAnswer> {
 fn queue_directory(major: u32, minor: u32) -> Option<PathBuf> {
     let device = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
     [device.join("queue"), device.join("../queue")].into_iter().find(|path| path.is_dir())
+}
+
+/// The queue limits of the device that a file system is mounted from, where its files carry the
+/// number of no device: btrfs spans several, and says so by a number of its own.
+fn queue_of_mount(mount_id: u64) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let id = mount_id.to_string();
+    // Per proc_pid_mountinfo(5): the mount's id is the first field, and its source is the second
+    // one after a lone hyphen.
+    let line = mounts.lines().find(|line| line.split(' ').next() == Some(id.as_str()))?;
+    let source = line.split_once(" - ")?.1.split(' ').nth(1)?;
+    let node = fs::metadata(source).ok()?;
+    if !node.file_type().is_block_device() {
+        return None;
+    }
+    let (major, minor) = (libc::major(node.rdev()), libc::minor(node.rdev()));
+    queue_directory(major, minor)
+}
+
+fn filesystem_block_bytes(path: &Path) -> Option<u64> {
+    let block = u64::try_from(statfs(path).ok()?.block_size()).ok()?;
+    block.is_power_of_two().then_some(block)
 }
 
 fn filesystem_name(path: &Path) -> String {
@@ -146,6 +181,9 @@ mod tests {
         assert_eq!(geometry(Some(512), Some(4096)).natural_block_bytes(), 4096);
         assert_eq!(geometry(Some(4096), Some(512)).natural_block_bytes(), 4096);
         assert_eq!(geometry(None, None).natural_block_bytes(), 512);
+        let silent_device =
+            Geometry { filesystem_block_bytes: Some(4096), ..geometry(Some(512), None) };
+        assert_eq!(silent_device.natural_block_bytes(), 4096);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct RecoveryReport {
     pub last_lsn: Lsn,
     /// Oldest LSN that can be replayed.
     pub floor: Lsn,
-    /// Segments found, the ones that were finished off not counted.
+    /// Segments that are kept: those that were finished off or never used are not counted.
     pub segments: usize,
     /// Whether the last writer closed the log in good order.
     pub clean_close: bool,
@@ -57,6 +57,8 @@ pub(crate) struct Recovered {
     pub(crate) segments: Vec<ChainSegment>,
     /// The segment the next one follows.
     pub(crate) predecessor: Predecessor,
+    /// The number of a newest segment without a record, whose place and name the next one takes.
+    pub(crate) replaces: Option<u64>,
     /// Files that hold nothing: interrupted truncations, and a newest segment that was not used.
     pub(crate) remove: Vec<PathBuf>,
     pub(crate) report: RecoveryReport,
@@ -101,7 +103,7 @@ pub(crate) fn recover(
             });
         }
         let predecessor = Predecessor { number: 0, end_lsn: Lsn::NONE, checksum: 0 };
-        return Ok(Recovered { segments, predecessor, remove, report });
+        return Ok(Recovered { segments, predecessor, replaces: None, remove, report });
     };
 
     for pair in segments.windows(2) {
@@ -112,10 +114,12 @@ pub(crate) fn recover(
     report.clean_close = tail.clean_close;
     report.discarded = tail.discarded;
     let identity = &last.header.identity;
+    let mut replaces = None;
     let predecessor = if tail.end_lsn < identity.first_lsn {
         // Started and never held a record: the next segment takes its place and its name.
         let predecessor = last.header.predecessor;
         report.removed_unused = Some(last.path.clone());
+        replaces = Some(identity.segment_number);
         segments.pop();
         predecessor
     } else {
@@ -125,7 +129,8 @@ pub(crate) fn recover(
             checksum: tail.checksum,
         }
     };
-    Ok(Recovered { segments, predecessor, remove, report })
+    report.segments = segments.len();
+    Ok(Recovered { segments, predecessor, replaces, remove, report })
 }
 
 /// A newest file without a readable header was never used, unless its batches say otherwise.
@@ -195,7 +200,10 @@ fn examine_newest(
     let verdict = judge(TailFindings {
         expected_lsn: walk.expected_lsn(),
         claimed_durable_lsn,
-        something_follows: scan.suspicious_bytes > 0,
+        // Behind a close in good order there is nothing that was cut short: what looks like it is
+        // the middle of a batch of the file's earlier life.
+        something_follows: scan.suspicious_bytes > 0
+            && (scan.batches > 0 || !walk.last_batch().clean_close),
     });
     if verdict == TailVerdict::AcknowledgedDataLost {
         return Err(WalError::AcknowledgedDataLost {

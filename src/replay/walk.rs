@@ -197,31 +197,38 @@ impl SegmentWalk {
         Ok(Some(Frame { header, payload }))
     }
 
-    /// Looks at everything from the current position to the end of the file.
+    /// Looks at every block from the current position to the end of the file.
     pub(super) fn scan_tail(&mut self) -> Result<TailScan> {
         self.source.invalidate();
         let mut scan = TailScan::default();
         let start = self.offset_bytes;
         let mut offset_bytes = start;
+        // Blocks before this are the body of a batch of the file's earlier life. They explain
+        // themselves, but a batch of this life among them counts all the same: nothing but a
+        // misdirected write can have brought them together.
+        let mut earlier_life_until = start;
         while offset_bytes < self.source.file_len() {
             let head = self.source.slice(offset_bytes, BATCH_HEADER_LEN)?;
-            let mut skip_bytes = self.context.block_bytes;
+            let block_end = offset_bytes + self.context.block_bytes;
             match BatchHeader::read(self.context.seed, head) {
                 BatchBlock::Valid(batch) => {
                     scan.batches += 1;
                     scan.claimed_durable_lsn = scan.claimed_durable_lsn.max(batch.durable_lsn);
-                    scan.suspicious_bytes = offset_bytes - start + batch.batch_len() as u64;
+                    let end = offset_bytes + batch.batch_len() as u64;
+                    scan.suspicious_bytes = scan.suspicious_bytes.max(end - start);
                 }
-                // What an earlier life of a recycled file left is skipped as a whole.
-                BatchBlock::Foreign(batch) => {
-                    skip_bytes = round_up(batch.batch_len() as u64, self.context.block_bytes);
+                BatchBlock::Foreign(batch) if batch.first_lsn < self.expected_lsn => {
+                    let len = round_up(batch.batch_len() as u64, self.context.block_bytes);
+                    earlier_life_until = offset_bytes + len;
                 }
                 BatchBlock::Blank => {}
-                BatchBlock::NotABatch => {
-                    scan.suspicious_bytes = offset_bytes - start + self.context.block_bytes;
+                BatchBlock::Foreign(_) | BatchBlock::NotABatch => {
+                    if offset_bytes >= earlier_life_until {
+                        scan.suspicious_bytes = scan.suspicious_bytes.max(block_end - start);
+                    }
                 }
             }
-            offset_bytes += skip_bytes;
+            offset_bytes = block_end;
         }
         self.source.invalidate();
         Ok(scan)
