@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_write_is_continued_and_never_taken_for_whole() {
+    fn defect_10_a_short_write_is_continued_and_never_taken_for_whole() {
         let Finished::Again(rest) = finish(write_in_flight(8192), 4096) else {
             panic!("a short write was accepted as whole");
         };

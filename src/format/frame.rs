@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_length_is_bounded_before_it_is_used() {
+    fn defect_11_a_hostile_length_is_bounded_before_it_is_used() {
         let mut frame = frame_of(b"x");
         for hostile in [u32::MAX, (64 << 20) + 1] {
             at::payload_bytes.put(&mut frame, &hostile.to_le_bytes());
