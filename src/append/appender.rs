@@ -165,10 +165,9 @@ impl Appender {
             return Ok(());
         }
         let block_bytes = current.block_bytes;
-        // A segment that was prepared but never started is replaced only for its size or its key;
-        // the file goes back as a left-over.
-        let segment_number =
-            current.identity.segment_number + u64::from(self.place.unstarted.is_none());
+        // A segment without a record is left only for its size or its key, and the next one takes
+        // its number and its name.
+        let segment_number = current.identity.segment_number + u64::from(records > 0);
         let context = SegmentContext::create(
             current.identity.log_id,
             segment_number,

@@ -35,6 +35,8 @@ pub(crate) struct WriterParts {
     pub(crate) durability: Durability,
     /// What the first segment follows.
     pub(crate) predecessor: Predecessor,
+    /// The number of a newest segment without a record, whose place the first segment takes.
+    pub(crate) empty_segment: Option<u64>,
 }
 
 /// Writes batches and follows them until they are durable. Driven by one thread at a time.
@@ -47,6 +49,10 @@ pub(crate) struct BatchWriter {
     next_token: u64,
     /// Buffers that came back and have not been collected.
     returned: Vec<BlockBuffer>,
+    /// What the active segment follows.
+    predecessor: Predecessor,
+    /// The newest segment's number while it holds no record: the next one takes its place.
+    empty_segment: Option<u64>,
     /// Checksum of the newest batch, for the next segment's header.
     last_checksum: u32,
     /// Whether something was written since the last flush and is not durable by itself.
@@ -75,6 +81,8 @@ impl BatchWriter {
         Self {
             prefix: DurablePrefix::new(parts.predecessor.end_lsn),
             last_checksum: parts.predecessor.checksum,
+            predecessor: parts.predecessor,
+            empty_segment: parts.empty_segment,
             unflushed: false,
             started_segment: None,
             parts,
@@ -137,12 +145,12 @@ impl BatchWriter {
         };
         // Stated in the batch: damage to anything up to here will be noticed.
         self.last_checksum = batch.encode_header(self.durable_lsn(), clean_close);
-        self.count(&batch, started.is_some());
         let Some(active) = &mut self.active else { return Err(WalError::Closed) };
-        let range = batch.disk_range(started.is_some());
-        let offset_bytes = if started.is_some() { 0 } else { active.offset_bytes };
-        active.offset_bytes = offset_bytes + range.len() as u64;
+        let offset_bytes = active.offset_bytes;
+        let range = batch.disk_range(offset_bytes == 0);
+        active.offset_bytes += range.len() as u64;
         let file = Arc::clone(&active.file);
+        self.count(&batch, range.len());
 
         let token = self.next_token;
         self.next_token += 1;
@@ -162,54 +170,71 @@ impl BatchWriter {
         self.reap_ready()
     }
 
-    fn count(&mut self, batch: &SealedBatch, starts_segment: bool) {
+    fn count(&mut self, batch: &SealedBatch, disk_len: usize) {
         let stats = &mut self.stats;
         stats.batches += 1;
         stats.markers += u64::from(batch.records == 0);
         stats.records += u64::from(batch.records);
         stats.payload_bytes += batch.payload_bytes;
-        stats.device_bytes += batch.disk_range(starts_segment).len() as u64;
+        stats.device_bytes += disk_len as u64;
         stats.padding_bytes += batch.padding_len() as u64;
-        stats.segments_started += u64::from(starts_segment);
+        if batch.records > 0 {
+            self.empty_segment = None;
+        }
     }
 
-    /// Gives a prepared file its name and its header. The header goes to the device with the
-    /// segment's first batch, and only once every batch before it is durable.
+    /// Gives a prepared file its name and its header, once every batch before it is durable. The
+    /// header goes to the device with the segment's first batch.
+    ///
+    /// A segment that holds no record yet is replaced by one of the same name and number. Then the
+    /// new header is durable before the name changes hands: whenever power fails, the name stands
+    /// for a segment that can be read, as `wal.meta` may have promised.
     fn start_segment(&mut self, spare: Spare, batch: &mut SealedBatch) -> Result<u64> {
         self.sync()?;
-        let identity = batch.context.identity.clone();
-        let path = self.parts.directory.join(&segment_name(identity.first_lsn));
         let Spare { file, fixed_bytes } = spare;
-        self.parts
-            .directory
-            .rename(file.path(), &path)
-            .map_err(|error| self.fail("rename", &path, error))?;
-        self.parts
-            .directory
-            .sync()
-            .map_err(|error| self.fail("sync directory", self.parts.directory.path(), error))?;
-
-        let number = identity.segment_number;
-        let mut header = SegmentHeader {
-            block_bytes: batch.context.block_bytes,
-            predecessor: Predecessor {
+        let number = batch.context.identity.segment_number;
+        let replaces = self.empty_segment == Some(number);
+        if !replaces {
+            self.predecessor = Predecessor {
                 number: number - 1,
-                end_lsn: identity.first_lsn.previous(),
-                checksum: if number == 1 { 0 } else { self.last_checksum },
-            },
+                end_lsn: batch.first_lsn.previous(),
+                checksum: self.last_checksum,
+            };
+        }
+        let header = self.segment_header(batch, fixed_bytes.unwrap_or(0));
+        header.encode(batch.segment_header_block());
+        let mut offset_bytes = 0;
+        if replaces {
+            let block = batch.segment_header_block();
+            file.write_at(block, 0, WriteSync::Durable)
+                .map_err(|error| self.fail("write", file.path(), error))?;
+            offset_bytes = block.len() as u64;
+        }
+
+        let path = self.parts.directory.join(&segment_name(batch.first_lsn));
+        let directory = &self.parts.directory;
+        directory.rename(file.path(), &path).map_err(|error| self.fail("rename", &path, error))?;
+        directory.sync().map_err(|error| self.fail("sync directory", directory.path(), error))?;
+        self.parts.catalog.start(path.clone(), batch.first_lsn);
+        self.active =
+            Some(ActiveSegment { file: Arc::new(file.renamed(path)), number, offset_bytes });
+        self.empty_segment = Some(number);
+        self.stats.segments_started += 1;
+        Ok(number)
+    }
+
+    fn segment_header(&self, batch: &SealedBatch, capacity_bytes: u64) -> SegmentHeader {
+        let mut header = SegmentHeader {
+            identity: batch.context.identity.clone(),
+            block_bytes: batch.context.block_bytes,
+            predecessor: self.predecessor,
             retention_floor: self.parts.catalog.floor(),
-            capacity_bytes: fixed_bytes.unwrap_or(0),
+            capacity_bytes,
             created_unix_ns: unix_ns(),
             key: None,
-            identity,
         };
-        let context = Arc::clone(&batch.context);
-        context.authenticate(&mut header);
-        header.encode(batch.segment_header_block());
-        self.parts.catalog.push(path.clone(), header.identity.first_lsn);
-        let file = Arc::new(file.renamed(path));
-        self.active = Some(ActiveSegment { file, number, offset_bytes: 0 });
-        Ok(number)
+        batch.context.authenticate(&mut header);
+        header
     }
 
     /// Waits until at most `limit` batches are in flight.

@@ -58,7 +58,7 @@ pub(crate) struct Recovered {
     /// The segment the next one follows.
     pub(crate) predecessor: Predecessor,
     /// The number of a newest segment without a record, whose place and name the next one takes.
-    pub(crate) replaces: Option<u64>,
+    pub(crate) empty_segment: Option<u64>,
     /// Files that hold nothing: interrupted truncations, and a newest segment that was not used.
     pub(crate) remove: Vec<PathBuf>,
     pub(crate) report: RecoveryReport,
@@ -103,7 +103,7 @@ pub(crate) fn recover(
             });
         }
         let predecessor = Predecessor { number: 0, end_lsn: Lsn::NONE, checksum: 0 };
-        return Ok(Recovered { segments, predecessor, replaces: None, remove, report });
+        return Ok(Recovered { segments, predecessor, empty_segment: None, remove, report });
     };
 
     for pair in segments.windows(2) {
@@ -114,12 +114,12 @@ pub(crate) fn recover(
     report.clean_close = tail.clean_close;
     report.discarded = tail.discarded;
     let identity = &last.header.identity;
-    let mut replaces = None;
+    let mut empty_segment = None;
     let predecessor = if tail.end_lsn < identity.first_lsn {
         // Started and never held a record: the next segment takes its place and its name.
         let predecessor = last.header.predecessor;
         report.removed_unused = Some(last.path.clone());
-        replaces = Some(identity.segment_number);
+        empty_segment = Some(identity.segment_number);
         segments.pop();
         predecessor
     } else {
@@ -130,7 +130,7 @@ pub(crate) fn recover(
         }
     };
     report.segments = segments.len();
-    Ok(Recovered { segments, predecessor, replaces, remove, report })
+    Ok(Recovered { segments, predecessor, empty_segment, remove, report })
 }
 
 /// A newest file without a readable header was never used, unless its batches say otherwise.

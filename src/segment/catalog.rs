@@ -66,9 +66,11 @@ impl SegmentCatalog {
         Self { directory, segments: Mutex::new(sealed.into_iter().collect()), meta, poison }
     }
 
-    /// A new segment is being written from now on.
-    pub(crate) fn push(&self, path: PathBuf, first_lsn: Lsn) {
-        lock(&self.segments).push_back(CatalogEntry { path, first_lsn });
+    /// A new segment is being written from now on. It may have taken the name of an empty one.
+    pub(crate) fn start(&self, path: PathBuf, first_lsn: Lsn) {
+        let mut segments = lock(&self.segments);
+        segments.pop_back_if(|newest| newest.first_lsn == first_lsn);
+        segments.push_back(CatalogEntry { path, first_lsn });
     }
 
     /// The oldest LSN that can be replayed.

@@ -77,19 +77,6 @@ impl MetaStore {
         next.retention_floor = next.retention_floor.max(current.retention_floor);
         next.durable_lsn = next.durable_lsn.max(current.durable_lsn);
         next.newest_segment_number = next.newest_segment_number.max(current.newest_segment_number);
-        self.replace(&mut current, next)
-    }
-
-    /// States durably that segment `number`, which holds no record, may be gone: before it is
-    /// replaced, so that a crash half-way does not look like a segment that was lost.
-    pub(crate) fn forget_segment(&self, number: u64) -> io::Result<()> {
-        let mut current = lock(&self.current);
-        let newest = current.newest_segment_number.min(number.saturating_sub(1));
-        let next = Meta { newest_segment_number: newest, ..*current };
-        self.replace(&mut current, next)
-    }
-
-    fn replace(&self, current: &mut Meta, next: Meta) -> io::Result<()> {
         if next != *current {
             self.directory.replace_small(META_NAME, &next.encode())?;
             *current = next;

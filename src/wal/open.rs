@@ -38,9 +38,6 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
     }
     let recovered = recover(&directory, &meta.get(), config.keys.as_ref())?;
     clear_away(&directory, &recovered)?;
-    if let Some(number) = recovered.replaces {
-        meta.forget_segment(number).map_err(WalError::io("write", meta.path()))?;
-    }
 
     let poison = Poison::default();
     let segment_bytes =
@@ -91,6 +88,7 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
         poison,
         durability: config.durability,
         predecessor,
+        empty_segment: recovered.empty_segment,
     });
     let log = Log {
         config,
