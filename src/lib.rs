@@ -28,7 +28,8 @@
 //! let durable = wal.sync()?; // every record up to here survives power loss
 //! assert!(durable >= lsn);
 //! for record in wal.replay_from(Lsn::FIRST)? {
-//!     println!("{}: {} bytes", record.as_ref()?.lsn(), record?.payload().len());
+//!     let record = record?;
+//!     println!("{}: {} bytes", record.lsn(), record.payload().len());
 //! }
 //! wal.close()?;
 //! # Ok(()) }

@@ -1,2 +1,111 @@
-//! Placeholder.
-fn main() {}
+//! `plimsoll`: measures how fast a disk can commit and finds the settings to run a log with.
+//!
+//! The verbs never import each other; this file joins them. `sweep` leaves a run's folder behind,
+//! and everything that is concluded is made from that folder alone, by `sweep` and `report` alike.
+//!
+//! Imports run strictly downward:
+
+// Floor 1: quantities, and (in `store::schema`) the types of what is stored.
+mod units;
+// Floor 2: what is asked for, what the machine is, what numbers mean. Never each other.
+mod cli;
+mod host;
+mod profile;
+mod stats;
+// Floor 3: the load and the measuring. Only `workload` uses the library to write.
+mod measure;
+mod workload;
+// Floor 4: what a run leaves on disk.
+mod store;
+// Floor 5: the verbs, which never import each other.
+mod recommend;
+mod report;
+mod sweep;
+// Floor 6: joining them.
+mod conclude;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, ReportArgs, SweepArgs, Verb};
+use conclude::{Conclusion, conclude};
+use sweep::{Outcome, SweepError};
+
+const EXIT_PASS: u8 = 0;
+const EXIT_TRIAL_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+const EXIT_REFUSED: u8 = 3;
+const EXIT_INCONCLUSIVE: u8 = 4;
+const EXIT_INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let code = match Cli::parse().verb {
+        Verb::Sweep(args) => sweep_verb(&args),
+        Verb::Report(args) => report_verb(&args),
+    };
+    ExitCode::from(code)
+}
+
+fn sweep_verb(args: &SweepArgs) -> u8 {
+    match sweep::run(args) {
+        Ok(Outcome::Planned(plan)) => {
+            print(&plan);
+            EXIT_PASS
+        }
+        Ok(Outcome::Ran { folder, interrupted }) => {
+            let code = conclude_and_print(&folder, args.quiet);
+            if interrupted { EXIT_INTERRUPTED } else { code }
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            match error {
+                SweepError::Refused(_) => EXIT_REFUSED,
+                SweepError::Usage(_) | SweepError::Broken(_) => EXIT_USAGE,
+            }
+        }
+    }
+}
+
+fn report_verb(args: &ReportArgs) -> u8 {
+    conclude_and_print(&args.run, false)
+}
+
+/// Makes everything that follows from a stored run, and says where it is.
+fn conclude_and_print(folder: &Path, quiet: bool) -> u8 {
+    match conclude(folder) {
+        Ok(conclusion) => {
+            if !quiet {
+                print(&format!("{}\n", conclusion.summary));
+            }
+            print(&format!("{}\n", conclusion.report_html.display()));
+            exit_code(&conclusion)
+        }
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            EXIT_USAGE
+        }
+    }
+}
+
+fn exit_code(conclusion: &Conclusion) -> u8 {
+    if conclusion.trial_failed {
+        EXIT_TRIAL_FAILED
+    } else if conclusion.recommended {
+        EXIT_PASS
+    } else {
+        EXIT_INCONCLUSIVE
+    }
+}
+
+/// A reader that has gone (`| head`) is no error of ours.
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "plimsoll: {text}");
+}
