@@ -16,21 +16,23 @@ use crate::{
 
 /// Starts the thread. It ends when the log is closed or has failed.
 pub(super) fn spawn(shared: Arc<Shared>, idle_after: Duration) -> Result<JoinHandle<()>> {
+    // Read here: by the time the thread runs, somebody may have committed.
+    let marked_lsn = lock(&shared.state).durable_lsn;
     let path = shared.log.directory.path().to_owned();
     thread::Builder::new()
         .name("plimsoll-idle".into())
         .spawn(move || {
             // An error has poisoned the log, and every committer is told by that.
-            if let Err(error) = mark_when_idle(&shared, idle_after) {
+            if let Err(error) = mark_when_idle(&shared, idle_after, marked_lsn) {
                 tracing::debug!(%error, "no more idle markers");
             }
         })
         .map_err(WalError::io("start a thread for", path))
 }
 
-fn mark_when_idle(shared: &Shared, idle_after: Duration) -> Result<()> {
+/// `marked_lsn` is the last LSN that the log itself states to be durable.
+fn mark_when_idle(shared: &Shared, idle_after: Duration, mut marked_lsn: Lsn) -> Result<()> {
     let mut state = lock(&shared.state);
-    let mut marked_lsn = state.durable_lsn;
     loop {
         if state.is_closed() {
             return Ok(());
