@@ -1,0 +1,193 @@
+//! The command line: which verbs there are and what each may be told.
+//!
+//! Only definitions. What a verb does is in the verb's own module; `main` joins the two.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    pass
+  1    a trial lost acknowledged data, or a service-level objective was missed
+  2    usage: the command line or the profile is wrong
+  3    refused for safety: nothing was written
+  4    inconclusive: the measurements do not support an answer
+  130  interrupted (Ctrl-C); whole trials were saved";
+
+const OVERVIEW: &str = "\
+Plimsoll measures how fast a disk can make a write-ahead log durable, and finds the settings to run \
+the log with on that disk. Every record that a trial acknowledged is read back and compared: a trial \
+that lost one has failed, whatever its speed.";
+
+const SWEEP_LONG: &str = "\
+Measures every combination of the settings in PROFILE, in randomised blocks, with a real log in the \
+target directory. Then writes the results, a report and the recommended settings to a new folder \
+under the output directory. It writes to the disk as fast as the disk allows; the profile says how \
+long it takes and how much it writes, and --dry-run computes it without writing anything.";
+
+const SWEEP_EXAMPLES: &str = "\
+Examples:
+  plimsoll sweep profiles/quick.toml --dry-run
+  plimsoll sweep profiles/quick.toml
+  plimsoll sweep profiles/nightly.toml --target /mnt/nvme/plimsoll-data --out results
+  plimsoll sweep profiles/quick.toml --seed 7 --quiet";
+
+const REPORT_LONG: &str = "\
+Writes summary.csv, analysis.json, the plots, report.html and recommended.toml of a stored run \
+again, from its manifest and trials alone. Measures nothing and needs no disk; the same stored run \
+gives the same answer on any machine.";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  plimsoll report results/20260301T020000Z-db1-nightly-3f9a";
+
+/// `plimsoll`, as given on the command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "plimsoll",
+    version,
+    about = "Measures how fast a disk can commit and finds the settings to run Plimsoll with",
+    long_about = OVERVIEW,
+    after_long_help = EXIT_CODES,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Measure every combination of a profile's settings and recommend one
+    #[command(long_about = SWEEP_LONG, after_long_help = with_exit_codes(SWEEP_EXAMPLES))]
+    Sweep(SweepArgs),
+    /// Write a stored run's report and recommendation again
+    #[command(long_about = REPORT_LONG, after_long_help = with_exit_codes(REPORT_EXAMPLES))]
+    Report(ReportArgs),
+}
+
+/// Arguments of `plimsoll sweep`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// Profile to run: a TOML file that says what to vary and for how long
+    #[arg(value_name = "PROFILE")]
+    pub profile: PathBuf,
+
+    /// Directory to measure in, on the disk to measure; created when missing, and emptied of the
+    /// sweep's own files afterwards
+    #[arg(long, value_name = "DIR", default_value = "plimsoll-data")]
+    pub target: PathBuf,
+
+    /// Directory under which the run's folder is made
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub out: PathBuf,
+
+    /// Seed of the trials' order, the payloads and the bootstrap; chosen and recorded when absent
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Print the plan, how long it takes and what it writes, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print nothing but errors and where the report is
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `plimsoll report`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Folder of the run, as `sweep` made it
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+}
+
+fn with_exit_codes(examples: &str) -> String {
+    format!("{examples}\n\n{EXIT_CODES}")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"plimsoll").chain(words))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sweep_has_the_documented_defaults() {
+        let Verb::Sweep(sweep) = parse(&["sweep", "p.toml"]).unwrap().verb else {
+            panic!("not a sweep");
+        };
+        assert_eq!(sweep.profile, Path::new("p.toml"));
+        assert_eq!(sweep.target, Path::new("plimsoll-data"));
+        assert_eq!(sweep.out, Path::new("results"));
+        assert_eq!(sweep.seed, None);
+        assert!(!sweep.dry_run && !sweep.quiet);
+    }
+
+    #[test]
+    fn sweep_takes_every_option() {
+        let words = "sweep p.toml --target /d --out o --seed 18446744073709551615 --dry-run -q";
+        let words: Vec<&str> = words.split(' ').collect();
+        let Verb::Sweep(sweep) = parse(&words).unwrap().verb else {
+            panic!("not a sweep");
+        };
+        assert_eq!(sweep.target, Path::new("/d"));
+        assert_eq!(sweep.out, Path::new("o"));
+        assert_eq!(sweep.seed, Some(u64::MAX));
+        assert!(sweep.dry_run && sweep.quiet);
+    }
+
+    #[test]
+    fn report_takes_one_run() {
+        let Verb::Report(report) = parse(&["report", "results/x"]).unwrap().verb else {
+            panic!("not a report");
+        };
+        assert_eq!(report.run, Path::new("results/x"));
+        let kind = parse(&["report", "a", "b"]).unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::UnknownArgument);
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for words in [
+            &["sweep"][..],
+            &["sweep", "p", "--seed", "-1"],
+            &["sweep", "p", "--sed", "1"],
+            &["measure"],
+            &["report"],
+            &[],
+        ] {
+            assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn long_help_shows_examples_and_every_exit_code() {
+        for verb in ["sweep", "report"] {
+            let help = parse(&[verb, "--help"]).unwrap_err().to_string();
+            assert!(help.contains(&format!("plimsoll {verb} ")), "{help}");
+            for code in ["0", "1", "2", "3", "4", "130"] {
+                let line = help.lines().any(|l| l.trim_start().starts_with(&format!("{code} ")));
+                assert!(line, "{verb} --help lacks exit code {code}");
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The device's own speed, without a log: what it can do at most with one durable write after
+//! another. Throughput of a log is judged against it, and F0, the rate of single durable writes,
+//! says when waiting for company can pay at all.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
+
+use super::us;
+use crate::store::schema::Ceiling;
+
+/// Alignment of the buffer in memory; more than any device asks for.
+const MEMORY_ALIGN_BYTES: usize = 4 << 10;
+
+/// One write of the bandwidth measurement.
+const LARGE_WRITE_BYTES: usize = 256 << 10;
+
+/// Size of the file that is overwritten; also bounds the largest block.
+const FILE_BYTES: u64 = 16 << 20;
+
+/// Smallest block of the small writes.
+const BLOCK_BYTES_MIN: u64 = 4 << 10;
+
+/// Writes of the bandwidth measurement that are always made, however slow the device.
+const WRITES_MIN: u64 = 8;
+
+/// How to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CeilingOptions {
+    /// The device's physical block, if known; small writes are of this size or 4 KiB, if larger.
+    pub(crate) physical_block_bytes: Option<u64>,
+    /// Time for the small writes, and again for the large ones.
+    pub(crate) duration: Duration,
+}
+
+/// Overwrites a file in `directory`, prepared with zeros and synced first, with durable direct
+/// writes: single blocks, then large sequential ones. The file stays for the caller to remove.
+///
+/// # Errors
+/// When the file cannot be made or written; the error names it.
+pub(crate) fn measure_ceiling(directory: &Path, options: &CeilingOptions) -> Result<Ceiling> {
+    let path = directory.join("ceiling");
+    let measured = prepare(&path).and_then(|()| overwrite(&path, options));
+    measured
+        .with_context(|| format!("cannot measure the device's own speed with {}", path.display()))
+}
+
+/// Overwriting a file that was written before changes no metadata.
+fn prepare(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let zeros = vec![0; 1 << 20];
+    for offset in (0..FILE_BYTES).step_by(zeros.len()) {
+        file.write_all_at(&zeros, offset)?;
+    }
+    file.sync_all()
+}
+
+fn overwrite(path: &Path, options: &CeilingOptions) -> io::Result<Ceiling> {
+    let flags = libc::O_DIRECT | libc::O_DSYNC | libc::O_NOFOLLOW;
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+    let block_bytes = block_bytes(options.physical_block_bytes);
+    let block_len = usize::try_from(block_bytes).map_err(io::Error::other)?;
+    let mut memory = vec![0x5a; LARGE_WRITE_BYTES.max(block_len) + MEMORY_ALIGN_BYTES];
+    let start = memory.as_ptr().align_offset(MEMORY_ALIGN_BYTES);
+    let aligned = &mut memory[start..];
+
+    let small = write_for(&file, &aligned[..block_len], options.duration)?;
+    let large = write_for(&file, &aligned[..LARGE_WRITE_BYTES], options.duration)?;
+    Ok(Ceiling {
+        durable_writes_per_second: small.writes_per_second,
+        durable_write_p50_us: us(small.latency_ns.value_at_quantile(0.5)),
+        durable_write_p99_us: us(small.latency_ns.value_at_quantile(0.99)),
+        durable_bytes_per_second: large.writes_per_second * LARGE_WRITE_BYTES as f64,
+        block_bytes,
+    })
+}
+
+/// The device's physical block, but at least 4 KiB and no more than fits the file in whole numbers.
+fn block_bytes(physical_block_bytes: Option<u64>) -> u64 {
+    physical_block_bytes
+        .filter(|bytes| bytes.is_power_of_two())
+        .unwrap_or(BLOCK_BYTES_MIN)
+        .clamp(BLOCK_BYTES_MIN, FILE_BYTES)
+}
+
+struct Writes {
+    writes_per_second: f64,
+    latency_ns: Histogram<u64>,
+}
+
+/// Writes `buffer` again and again, one position after the other, round the file.
+fn write_for(file: &File, buffer: &[u8], duration: Duration) -> io::Result<Writes> {
+    let mut latency_ns =
+        Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
+    let began = Instant::now();
+    let mut offset = 0;
+    let mut last = began;
+    while last.duration_since(began) < duration || latency_ns.len() < WRITES_MIN {
+        file.write_all_at(buffer, offset)?;
+        offset = (offset + buffer.len() as u64) % FILE_BYTES;
+        let now = Instant::now();
+        let latency = now.duration_since(last).as_nanos();
+        latency_ns.saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
+        last = now;
+    }
+    let seconds = last.duration_since(began).as_secs_f64().max(f64::MIN_POSITIVE);
+    Ok(Writes { writes_per_second: latency_ns.len() as f64 / seconds, latency_ns })
+}
+
+#[cfg(test)]
+#[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_the_devices_and_at_least_4_kib() {
+        for (physical, block) in
+            [(None, 4096), (Some(512), 4096), (Some(4096), 4096), (Some(16384), 16384)]
+        {
+            assert_eq!(block_bytes(physical), block, "{physical:?}");
+        }
+        // Nonsense from a driver neither breaks the alignment nor exhausts the memory.
+        assert_eq!(block_bytes(Some(5_000)), 4096);
+        assert_eq!(block_bytes(Some(1 << 40)), FILE_BYTES);
+    }
+
+    #[test]
+    fn a_ceiling_is_measured_on_a_real_disk_and_its_numbers_agree() {
+        let program = std::env::current_exe().expect("this test's own path");
+        let folder = program.parent().expect("a folder of the build's own");
+        let directory = tempfile::tempdir_in(folder).expect("temporary folder");
+        let options = CeilingOptions {
+            physical_block_bytes: Some(4096),
+            duration: Duration::from_millis(20),
+        };
+        let ceiling = match measure_ceiling(directory.path(), &options) {
+            Ok(ceiling) => ceiling,
+            Err(error) => {
+                let cause = error.root_cause().downcast_ref::<io::Error>();
+                assert_eq!(
+                    cause.map(io::Error::kind),
+                    Some(io::ErrorKind::InvalidInput),
+                    "{error:#}"
+                );
+                println!("skipped, no direct I/O here: {error:#}");
+                return;
+            }
+        };
+        assert!(ceiling.durable_writes_per_second > 0.0 && ceiling.durable_bytes_per_second > 0.0);
+        assert!(ceiling.durable_write_p50_us <= ceiling.durable_write_p99_us);
+        assert_eq!(ceiling.block_bytes, 4096);
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let directory = tempfile::tempdir().expect("temporary folder");
+        let options =
+            CeilingOptions { physical_block_bytes: None, duration: Duration::from_millis(1) };
+        let missing = directory.path().join("missing");
+        let error = measure_ceiling(&missing, &options).expect_err("no such directory");
+        assert!(format!("{error:#}").contains("missing/ceiling: No such file"), "{error:#}");
+    }
+}

@@ -1,0 +1,159 @@
+//! From a profile to the plan a run follows: the configurations, the order of each block, and what
+//! it all costs.
+//!
+//! Everything here is a function of the profile and the seed, so a stored plan can be resumed, and
+//! checked, by whoever holds it.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use sha2::{Digest, Sha256};
+
+use crate::profile::Profile;
+use crate::store::schema::{Axis, Configuration, Plan};
+
+impl Profile {
+    /// Expands the profile into every combination of its axes' levels, the last axis fastest. The
+    /// sentinel is the combination of the first levels.
+    pub(crate) fn plan(&self, seed: u64) -> Plan {
+        let axes = self.axes.iter().map(|axis| Axis {
+            name: axis.key.name().to_string(),
+            levels: axis.levels.iter().map(|level| axis.key.text(level)).collect(),
+        });
+        let count: usize = self.axes.iter().map(|axis| axis.levels.len()).product();
+        let digits = (count - 1).to_string().len().max(2);
+        let configurations: Vec<Configuration> =
+            (0..count).map(|index| self.configuration(index, digits)).collect();
+        Plan {
+            axes: axes.collect(),
+            sentinel: configurations[0].id.clone(),
+            configurations,
+            blocks: self.blocks,
+            trial_seconds: self.trial.as_secs_f64(),
+            warmup_seconds: self.warmup.as_secs_f64(),
+            seed,
+        }
+    }
+
+    /// The `index`-th combination: the index's digits in the mixed radix of the level counts, the
+    /// last axis least significant, are the levels.
+    fn configuration(&self, index: usize, digits: usize) -> Configuration {
+        let mut settings = self.base.clone();
+        let mut rest = index;
+        for axis in self.axes.iter().rev() {
+            let level = &axis.levels[rest % axis.levels.len()];
+            axis.key.copy(level, &mut settings);
+            rest /= axis.levels.len();
+        }
+        Configuration { id: format!("c{index:0digits$}"), settings }
+    }
+}
+
+/// One trial of a block's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedTrial {
+    /// Index into the plan's configurations.
+    pub config_index: usize,
+    /// Whether this is a sentinel run at the block's start or end; kept out of the effects.
+    pub sentinel: bool,
+}
+
+/// The order in which a block runs: the sentinel, every configuration once in an order drawn from
+/// the plan's seed and the block's number, and the sentinel again. A plan that names no such
+/// sentinel (none made here does) runs without.
+///
+/// The order must not change between versions, or a resumed run would mix two orders; a test pins
+/// it.
+pub(crate) fn block_order(plan: &Plan, block: u32) -> Vec<PlannedTrial> {
+    let mut order: Vec<usize> = (0..plan.configurations.len()).collect();
+    order.shuffle(&mut block_generator(plan.seed, block));
+    let sentinel = plan
+        .configurations
+        .iter()
+        .position(|configuration| configuration.id == plan.sentinel)
+        .map(|config_index| PlannedTrial { config_index, sentinel: true });
+    let shuffled =
+        order.into_iter().map(|config_index| PlannedTrial { config_index, sentinel: false });
+    sentinel.into_iter().chain(shuffled).chain(sentinel).collect()
+}
+
+/// A generator of its own for each pair of seed and block: hashing keeps neighbouring seeds and
+/// blocks, which are what people use, from sharing any state.
+fn block_generator(seed: u64, block: u32) -> Xoshiro256PlusPlus {
+    let digest = Sha256::new()
+        .chain_update(b"plimsoll block order v1")
+        .chain_update(seed.to_le_bytes())
+        .chain_update(block.to_le_bytes())
+        .finalize();
+    Xoshiro256PlusPlus::from_seed(digest.into())
+}
+
+/// What running a plan costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct PlanCost {
+    /// Trials in a block, both sentinels included.
+    pub trials_per_block: u64,
+    /// Trials in all blocks.
+    pub trials: u64,
+    /// Seconds of load on the disk, warm-ups included.
+    pub load_seconds: f64,
+    /// Seconds of one block, overhead included.
+    pub seconds_per_block: f64,
+    /// Seconds of the whole plan, overhead included.
+    pub seconds: f64,
+}
+
+/// Log written a second while nobody has measured it yet: what a drive in its middle age takes
+/// from four clients.
+pub(crate) const ASSUMED_LOG_BYTES_PER_SECOND: f64 = 100e6;
+
+/// Seconds around a trial that do not depend on its length: opening, preparing two segments,
+/// removing them, storing the result. Measured on a virtual disk that takes 600 MB/s.
+const OVERHEAD_FIXED_SECONDS: f64 = 0.06;
+
+/// Seconds around a trial for each second of its load: reading back and comparing what it wrote,
+/// twice, as opening the log again reads it too.
+const OVERHEAD_PER_LOAD_SECOND: f64 = 0.065;
+
+/// What a trial is assumed to take besides its warm-up and measured time.
+pub(crate) fn assumed_overhead_seconds(plan: &Plan) -> f64 {
+    OVERHEAD_FIXED_SECONDS + OVERHEAD_PER_LOAD_SECOND * (plan.warmup_seconds + plan.trial_seconds)
+}
+
+/// What running the plan costs, if each trial takes `per_trial_overhead_seconds` besides its
+/// warm-up and measured time (opening the log, preparing segments, reading back, removing).
+pub(crate) fn plan_cost(plan: &Plan, per_trial_overhead_seconds: f64) -> PlanCost {
+    let trials_per_block = block_order(plan, 0).len() as u64;
+    let trials = trials_per_block * u64::from(plan.blocks);
+    let trial_load_seconds = plan.warmup_seconds + plan.trial_seconds;
+    let trial_seconds = trial_load_seconds + per_trial_overhead_seconds;
+    PlanCost {
+        trials_per_block,
+        trials,
+        load_seconds: trials as f64 * trial_load_seconds,
+        seconds_per_block: trials_per_block as f64 * trial_seconds,
+        seconds: trials as f64 * trial_seconds,
+    }
+}
+
+/// Bytes the plan writes, if the log takes `log_bytes_per_second` in every trial. How fast it is
+/// only the run can say, so this is an estimate at an assumed speed.
+///
+/// Segments that are zeroed before use (`zero`, and `recycle` until there is something to recycle)
+/// are written twice, in whole segments, and one is ready ahead of the log.
+pub(crate) fn plan_written_bytes(plan: &Plan, log_bytes_per_second: f64) -> f64 {
+    let log_bytes = (plan.warmup_seconds + plan.trial_seconds) * log_bytes_per_second;
+    let block_bytes: f64 = block_order(plan, 0)
+        .iter()
+        .map(|trial| {
+            let settings = &plan.configurations[trial.config_index].settings;
+            let segment_bytes = settings.segment_size_bytes as f64;
+            let zeroed_bytes = match settings.preparation.as_str() {
+                "zero" | "recycle" => ((log_bytes / segment_bytes).ceil() + 1.0) * segment_bytes,
+                _ => 0.0,
+            };
+            log_bytes + zeroed_bytes
+        })
+        .sum();
+    block_bytes * f64::from(plan.blocks)
+}

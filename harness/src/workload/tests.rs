@@ -1,0 +1,81 @@
+//! Whole trials on a real disk. Where the temporary directory has no direct I/O they say so and
+//! pass.
+
+use super::*;
+use crate::profile::default_settings;
+
+/// A directory for a log on the disk that the build is on, or `None` with a message.
+fn directory() -> Option<tempfile::TempDir> {
+    let program = std::env::current_exe().expect("this test's own path");
+    let folder = program.parent().expect("a folder of the build's own");
+    let directory = tempfile::tempdir_in(folder).expect("temporary folder");
+    match probe(&directory.path().join("probe")) {
+        Ok(_) => Some(directory),
+        Err(error) => {
+            println!("skipped: {error:?}");
+            None
+        }
+    }
+}
+
+fn small() -> Settings {
+    Settings { segment_size_bytes: 256 << 10, engine: "blocking".into(), ..default_settings() }
+}
+
+fn load<'a>(settings: &'a Settings, directory: &'a Path) -> Load<'a> {
+    let (warmup, measured) = (Duration::from_millis(10), Duration::from_millis(40));
+    Load { settings, directory, seed: 3, warmup, measured }
+}
+
+#[test]
+fn a_trial_measures_and_verifies_what_it_wrote() {
+    let Some(root) = directory() else { return };
+    for (index, encryption) in [false, true].into_iter().enumerate() {
+        let settings = Settings { encryption, ..small() };
+        let directory = root.path().join(index.to_string());
+        let found = run(&load(&settings, &directory)).expect("a trial");
+        assert!(found.commits > 0 && found.commit_groups > 0, "{found:?}");
+        assert!(found.verified_records >= found.commits, "warm-up is verified too: {found:?}");
+        assert!(found.device_bytes >= found.payload_bytes);
+        let by_interval: u64 = found.interval_latency_ns.iter().map(Histogram::len).sum();
+        assert_eq!(by_interval, found.latency_ns.len());
+        assert!(found.engine_active.starts_with("blocking: "), "{}", found.engine_active);
+    }
+}
+
+#[test]
+fn records_too_short_for_their_numbers_and_empty_ones_are_verified_too() {
+    let Some(root) = directory() else { return };
+    for record_size_bytes in [0, 1, 20_000] {
+        let settings = Settings { record_size_bytes, clients: 2, ..small() };
+        let directory = root.path().join(record_size_bytes.to_string());
+        let found = run(&load(&settings, &directory)).expect("a trial");
+        assert!(found.verified_records > 0);
+    }
+}
+
+#[test]
+fn an_alignment_that_the_device_cannot_keep_is_refused_in_the_librarys_words() {
+    let Some(root) = directory() else { return };
+    let natural = probe(&root.path().join("geometry")).expect("a usable disk");
+    if natural <= 512 {
+        println!("skipped: this device takes every alignment");
+        return;
+    }
+    let settings = Settings { alignment_bytes: 512, ..small() };
+    match run(&load(&settings, &root.path().join("log"))) {
+        Err(Problem::Refused(reason)) => assert!(reason.contains("alignment 512"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_a_failure_with_its_path() {
+    let Some(root) = directory() else { return };
+    let file = root.path().join("file");
+    std::fs::write(&file, "x").expect("a file");
+    match run(&load(&small(), &file.join("log"))) {
+        Err(Problem::Failed(reason)) => assert!(reason.contains("file/log"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,254 @@
+//! The proof after a trial: every acknowledged record is there, once, at its LSN, with exactly the
+//! bytes that were submitted, and nothing is there that nobody submitted.
+//!
+//! A pure function over what was replayed, so that tests can hand it logs that lie.
+
+use std::fmt;
+
+use plimsoll::LogRecord;
+
+use super::payload::Payloads;
+
+/// A record as replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ReadBack {
+    pub(super) lsn: u64,
+    /// Who wrote it, as the record's own fields say.
+    pub(super) client: u32,
+    pub(super) sequence: u64,
+    pub(super) payload: Vec<u8>,
+}
+
+impl From<LogRecord> for ReadBack {
+    fn from(record: LogRecord) -> Self {
+        Self {
+            lsn: record.lsn().get(),
+            client: record.vshard(),
+            sequence: record.database(),
+            payload: record.into_payload(),
+        }
+    }
+}
+
+/// What one client submitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Submitted<'a> {
+    /// LSN of each acknowledged record; the index is its sequence number.
+    pub(super) acknowledged_lsns: &'a [u64],
+    /// Records submitted, those acknowledged included: the others may be there or not.
+    pub(super) count: u64,
+}
+
+/// How what was replayed differs from what was submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// Acknowledged, and not there.
+    Lost { client: usize, sequence: u64, lsn: u64 },
+    /// There, with other bytes.
+    Altered { client: u32, sequence: u64, lsn: u64 },
+    /// There, at another LSN than was acknowledged.
+    Moved { client: u32, sequence: u64, lsn: u64, acknowledged_lsn: u64 },
+    /// There, and never submitted, or there a second time.
+    Invented { client: u32, sequence: u64, lsn: u64 },
+    /// LSNs that do not ascend.
+    OutOfOrder { lsn: u64, after_lsn: u64 },
+    /// The log cannot be read.
+    Unreadable { reason: String },
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost { client, sequence, lsn } => write!(
+                f,
+                "an acknowledged record is lost: record {sequence} of client {client}, LSN {lsn}"
+            ),
+            Self::Altered { client, sequence, lsn } => write!(
+                f,
+                "a record came back with other bytes than were submitted: record {sequence} of \
+                 client {client}, LSN {lsn}"
+            ),
+            Self::Moved { client, sequence, lsn, acknowledged_lsn } => write!(
+                f,
+                "record {sequence} of client {client} was acknowledged as LSN {acknowledged_lsn} \
+                 and came back as LSN {lsn}"
+            ),
+            Self::Invented { client, sequence, lsn } => write!(
+                f,
+                "LSN {lsn} holds a record that was not submitted, or came back before: record \
+                 {sequence} of client {client}"
+            ),
+            Self::OutOfOrder { lsn, after_lsn } => {
+                write!(f, "LSN {lsn} was replayed after LSN {after_lsn}")
+            }
+            Self::Unreadable { reason } => write!(f, "the log cannot be read back: {reason}"),
+        }
+    }
+}
+
+/// Compares a whole replay with what the clients submitted, and returns how many acknowledged
+/// records were found as they should be. Stops at the first mismatch.
+///
+/// Each client commits one record at a time, so its records come back in their order.
+pub(super) fn check(
+    records: impl Iterator<Item = Result<ReadBack, String>>,
+    payloads: &Payloads,
+    clients: &[Submitted<'_>],
+) -> Result<u64, Mismatch> {
+    let mut expected = Vec::new();
+    let mut next_sequences = vec![0_u64; clients.len()];
+    let mut last_lsn = 0;
+    let mut verified = 0;
+    for record in records {
+        let ReadBack { lsn, client, sequence, payload } =
+            record.map_err(|reason| Mismatch::Unreadable { reason })?;
+        if lsn <= last_lsn {
+            return Err(Mismatch::OutOfOrder { lsn, after_lsn: last_lsn });
+        }
+        last_lsn = lsn;
+        let number = client as usize;
+        let submitted = clients.get(number).filter(|submitted| sequence < submitted.count);
+        let Some(submitted) = submitted.filter(|_| sequence >= next_sequences[number]) else {
+            return Err(Mismatch::Invented { client, sequence, lsn });
+        };
+        if let Some(lost) = first_lost(number, submitted, next_sequences[number], sequence) {
+            return Err(lost);
+        }
+        next_sequences[number] = sequence + 1;
+        payloads.fill(client, sequence, &mut expected);
+        if payload != expected {
+            return Err(Mismatch::Altered { client, sequence, lsn });
+        }
+        match acknowledged_lsn(submitted, sequence) {
+            Some(acknowledged_lsn) if acknowledged_lsn != lsn => {
+                return Err(Mismatch::Moved { client, sequence, lsn, acknowledged_lsn });
+            }
+            Some(_) => verified += 1,
+            None => {}
+        }
+    }
+    let lost = clients.iter().enumerate().find_map(|(number, client)| {
+        first_lost(number, client, next_sequences[number], client.count)
+    });
+    lost.map_or(Ok(verified), Err)
+}
+
+/// The first acknowledged record among the client's sequence numbers `from..until`.
+fn first_lost(number: usize, client: &Submitted<'_>, from: u64, until: u64) -> Option<Mismatch> {
+    let lsn = acknowledged_lsn(client, from).filter(|_| from < until)?;
+    Some(Mismatch::Lost { client: number, sequence: from, lsn })
+}
+
+fn acknowledged_lsn(client: &Submitted<'_>, sequence: u64) -> Option<u64> {
+    client.acknowledged_lsns.get(usize::try_from(sequence).ok()?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two clients: the first has LSNs 1, 3 and 4, the second 2 and 5; the second's record 2 was
+    /// submitted and never acknowledged.
+    const FIRST: [u64; 3] = [1, 3, 4];
+    const SECOND: [u64; 2] = [2, 5];
+
+    fn payloads() -> Payloads {
+        Payloads::new(7, 64).expect("length")
+    }
+
+    fn record(lsn: u64, client: u32, sequence: u64) -> ReadBack {
+        let mut payload = Vec::new();
+        payloads().fill(client, sequence, &mut payload);
+        ReadBack { lsn, client, sequence, payload }
+    }
+
+    fn good() -> Vec<ReadBack> {
+        [(1, 0, 0), (2, 1, 0), (3, 0, 1), (4, 0, 2), (5, 1, 1)]
+            .map(|(lsn, client, sequence)| record(lsn, client, sequence))
+            .to_vec()
+    }
+
+    fn verdict(records: Vec<ReadBack>) -> Result<u64, Mismatch> {
+        let clients = [
+            Submitted { acknowledged_lsns: &FIRST, count: 3 },
+            Submitted { acknowledged_lsns: &SECOND, count: 3 },
+        ];
+        check(records.into_iter().map(Ok), &payloads(), &clients)
+    }
+
+    #[test]
+    fn a_faithful_log_passes_with_and_without_what_was_never_acknowledged() {
+        assert_eq!(verdict(good()), Ok(5));
+        let mut longer = good();
+        longer.push(record(6, 1, 2));
+        assert_eq!(verdict(longer), Ok(5), "present, and not counted as acknowledged");
+        assert_eq!(check(std::iter::empty(), &payloads(), &[]), Ok(0));
+    }
+
+    #[test]
+    fn each_lost_record_is_found_and_named() {
+        for index in 0..good().len() {
+            let mut records = good();
+            let gone = records.remove(index);
+            let lost = Mismatch::Lost {
+                client: gone.client as usize,
+                sequence: gone.sequence,
+                lsn: gone.lsn,
+            };
+            assert!(
+                lost.to_string().contains(&format!("client {}, LSN {}", gone.client, gone.lsn))
+            );
+            assert_eq!(verdict(records), Err(lost));
+        }
+        assert!(matches!(verdict(Vec::new()), Err(Mismatch::Lost { client: 0, lsn: 1, .. })));
+    }
+
+    #[test]
+    fn each_altered_byte_or_length_is_found() {
+        for index in 0..good().len() {
+            for byte in [0, 11, 12, 63] {
+                let mut records = good();
+                records[index].payload[byte] ^= 1;
+                let ReadBack { lsn, client, sequence, .. } = records[index];
+                assert_eq!(verdict(records), Err(Mismatch::Altered { client, sequence, lsn }));
+            }
+            let mut records = good();
+            records[index].payload.pop();
+            assert!(matches!(verdict(records), Err(Mismatch::Altered { .. })));
+        }
+    }
+
+    #[test]
+    fn records_that_nobody_submitted_are_found() {
+        for (client, sequence) in [(2, 0), (u32::MAX, 0), (0, 3), (1, 3), (1, u64::MAX)] {
+            let mut records = good();
+            records.push(record(6, client, sequence));
+            assert_eq!(verdict(records), Err(Mismatch::Invented { client, sequence, lsn: 6 }));
+        }
+        let mut twice = good();
+        twice.push(record(6, 0, 2));
+        assert_eq!(verdict(twice), Err(Mismatch::Invented { client: 0, sequence: 2, lsn: 6 }));
+    }
+
+    #[test]
+    fn records_in_the_wrong_place_are_found() {
+        let mut moved = good();
+        moved[4].lsn = 6;
+        let at_6 = Mismatch::Moved { client: 1, sequence: 1, lsn: 6, acknowledged_lsn: 5 };
+        assert_eq!(verdict(moved), Err(at_6));
+        let mut swapped = good();
+        swapped.swap(3, 4);
+        assert_eq!(verdict(swapped), Err(Mismatch::OutOfOrder { lsn: 4, after_lsn: 5 }));
+    }
+
+    #[test]
+    fn a_read_error_is_no_end_of_the_log() {
+        let records = good().into_iter().map(Ok).chain([Err("I/O error".to_owned())]);
+        let clients = [
+            Submitted { acknowledged_lsns: &FIRST, count: 3 },
+            Submitted { acknowledged_lsns: &SECOND, count: 3 },
+        ];
+        let unreadable = Mismatch::Unreadable { reason: "I/O error".into() };
+        assert_eq!(check(records, &payloads(), &clients), Err(unreadable));
+    }
+}
