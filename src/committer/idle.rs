@@ -17,7 +17,7 @@ use crate::{
 /// Starts the thread. It ends when the log is closed or has failed.
 pub(super) fn spawn(shared: Arc<Shared>, idle_after: Duration) -> Result<JoinHandle<()>> {
     // Read here: by the time the thread runs, somebody may have committed.
-    let marked_lsn = lock(&shared.state).durable_lsn;
+    let marked_lsn = shared.durable_lsn();
     let path = shared.log.directory.path().to_owned();
     thread::Builder::new()
         .name("plimsoll-idle".into())
@@ -37,17 +37,17 @@ fn mark_when_idle(shared: &Shared, idle_after: Duration, mut marked_lsn: Lsn) ->
         if state.is_closed() {
             return Ok(());
         }
-        shared.poison.check(state.durable_lsn)?;
-        if state.durable_lsn == marked_lsn {
+        shared.check()?;
+        if shared.durable_lsn() == marked_lsn {
             state.idle_sleeps = true;
             let woken = shared.idle_wake.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
             continue;
         }
-        let seen: Lsn = state.durable_lsn;
+        let seen = shared.durable_lsn();
         let waited = shared.idle_wake.wait_timeout(state, idle_after);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let quiet = state.durable_lsn == seen && state.next_lsn == seen.next();
+        let quiet = shared.durable_lsn() == seen && state.next_lsn == seen.next();
         if quiet && !state.is_closed() {
             state = shared.write_marker(state)?;
             marked_lsn = seen;

@@ -7,12 +7,12 @@ mod state;
 use std::{
     path::Path,
     slice,
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Mutex},
     thread::JoinHandle,
     time::Duration,
 };
 
-use self::state::{Shared, State};
+use self::state::Shared;
 use crate::{
     append::WalStats,
     crypto::KeyRing,
@@ -81,16 +81,7 @@ impl GroupCommitter {
         };
         let idle_after = wal.config().idle_marker_after;
         let (log, appender, writer) = wal.into_parts();
-        let shared = Arc::new(Shared {
-            poison: writer.poison().clone(),
-            depth: log.config.pipeline_depth as usize,
-            window,
-            state: Mutex::new(State::new(appender, writer)),
-            progress: Condvar::new(),
-            batch_full: Condvar::new(),
-            idle_wake: Condvar::new(),
-            log,
-        });
+        let shared = Arc::new(Shared::new(log, appender, writer, window));
         let idle_thread = idle::spawn(Arc::clone(&shared), idle_after)?;
         Ok(Self { inner: Arc::new(Inner { shared, idle_thread: Mutex::new(Some(idle_thread)) }) })
     }
@@ -107,7 +98,7 @@ impl GroupCommitter {
     /// appended. [`WalError::Poisoned`]: the log has failed for good and the record's outcome is
     /// unknown.
     pub fn commit(&self, record: &Record<'_>) -> Result<Lsn> {
-        self.commit_range(slice::from_ref(record)).map(|range| range.first)
+        self.shared().commit(slice::from_ref(record)).map(|range| range.first)
     }
 
     /// Appends records that are replayed all together or not at all, and returns their LSNs once
@@ -121,14 +112,7 @@ impl GroupCommitter {
         if records.is_empty() {
             return Err(WalError::EmptyBatch);
         }
-        self.commit_range(records)
-    }
-
-    fn commit_range(&self, records: &[Record<'_>]) -> Result<LsnRange> {
-        let shared = self.shared();
-        let (state, range) = shared.append(records)?;
-        shared.wait_durable(state, range.last)?;
-        Ok(range)
+        self.shared().commit(records)
     }
 
     /// Streams every durable record from `from` on ([`Lsn::NONE`]: from the oldest).
@@ -147,7 +131,7 @@ impl GroupCommitter {
     /// As there.
     pub fn truncate_before(&self, lsn: Lsn) -> Result<TruncateOutcome> {
         let shared = self.shared();
-        shared.poison.check(self.durable_lsn())?;
+        shared.check()?;
         shared.log.truncate_before(lsn)
     }
 
@@ -184,7 +168,7 @@ impl GroupCommitter {
     /// Every record up to here survives power loss.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
-        lock(&self.shared().state).durable_lsn
+        self.shared().durable_lsn()
     }
 
     /// The LSN the next record will get.

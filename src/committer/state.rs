@@ -1,15 +1,20 @@
 //! What the threads of a committer share, and the rule by which one of them writes for all: who
-//! finds the device free takes the writer out, writes what has gathered without holding the lock,
-//! and puts the writer back.
+//! finds the writer free takes it, writes what has gathered without holding the lock, puts it
+//! back, and wakes everybody at once.
 
 use std::{
     io, mem,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     append::{Appender, BatchWriter, Room, SealedBatch, WalStats},
+    device::{Broadcast, Epoch},
     error::{Result, WalError},
     lsn::{Lsn, LsnRange},
     poison::Poison,
@@ -18,19 +23,28 @@ use crate::{
     wal::Log,
 };
 
+/// How often a waiter gives way before it sleeps. A batch is often done by then, and a sleep and
+/// a wake-up cost more than all of these together. Measured: none, 5, 20 and 100 of them; see
+/// `docs/performance.md`.
+const YIELDS_BEFORE_SLEEP: u32 = 20;
+
 /// Shared by all clones and the idle thread.
 pub(super) struct Shared {
     pub(super) log: Arc<Log>,
-    pub(super) poison: Poison,
+    poison: Poison,
     /// Batches in flight at once.
-    pub(super) depth: usize,
+    depth: usize,
     /// How long a batch waits for company.
-    pub(super) window: Duration,
+    window: Duration,
     pub(super) state: Mutex<State>,
+    /// Every record up to here survives power loss. Written by whoever has the writer.
+    durable_lsn: AtomicU64,
+    /// Whether the writer was free when last looked at: worth taking the lock for.
+    writer_free: AtomicBool,
     /// The durable LSN moved, the log failed, or the writer is free.
-    pub(super) progress: Condvar,
+    progress: Broadcast,
     /// A batch is full: waiting for company is over.
-    pub(super) batch_full: Condvar,
+    batch_full: Condvar,
     /// For the idle thread: something was committed, or the log was closed.
     pub(super) idle_wake: Condvar,
 }
@@ -38,7 +52,6 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// `None` once closed.
     working: Option<Working>,
-    pub(super) durable_lsn: Lsn,
     pub(super) next_lsn: Lsn,
     pub(super) stats: WalStats,
     /// Whether the idle thread sleeps until something is committed.
@@ -52,16 +65,6 @@ struct Working {
 }
 
 impl State {
-    pub(super) fn new(appender: Appender, writer: BatchWriter) -> Self {
-        Self {
-            durable_lsn: writer.durable_lsn(),
-            next_lsn: appender.next_lsn(),
-            stats: writer.stats(),
-            working: Some(Working { appender, writer: Some(writer) }),
-            idle_sleeps: false,
-        }
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         self.working.is_none()
     }
@@ -71,10 +74,6 @@ impl State {
         self.working.as_mut().map(|working| &mut working.appender).ok_or(WalError::Closed)
     }
 
-    fn take_writer(&mut self) -> Option<BatchWriter> {
-        self.working.as_mut()?.writer.take()
-    }
-
     /// Ends the log for everybody who comes later.
     pub(super) fn shut(&mut self) -> Option<(Appender, Option<BatchWriter>)> {
         self.working.take().map(|Working { appender, writer }| (appender, writer))
@@ -82,14 +81,53 @@ impl State {
 }
 
 impl Shared {
+    pub(super) fn new(
+        log: Arc<Log>,
+        appender: Appender,
+        writer: BatchWriter,
+        window: Duration,
+    ) -> Self {
+        Self {
+            poison: writer.poison().clone(),
+            depth: log.config.pipeline_depth as usize,
+            window,
+            durable_lsn: AtomicU64::new(writer.durable_lsn().get()),
+            writer_free: AtomicBool::new(true),
+            state: Mutex::new(State {
+                next_lsn: appender.next_lsn(),
+                stats: writer.stats(),
+                working: Some(Working { appender, writer: Some(writer) }),
+                idle_sleeps: false,
+            }),
+            progress: Broadcast::default(),
+            batch_full: Condvar::new(),
+            idle_wake: Condvar::new(),
+            log,
+        }
+    }
+
+    /// Every record up to here survives power loss.
+    pub(super) fn durable_lsn(&self) -> Lsn {
+        Lsn::new(self.durable_lsn.load(Ordering::Acquire))
+    }
+
+    /// Fails if the log has failed.
+    pub(super) fn check(&self) -> Result<()> {
+        self.poison.check(self.durable_lsn())
+    }
+
+    /// Appends records to one batch and returns their LSNs once they are durable.
+    pub(super) fn commit(&self, records: &[Record<'_>]) -> Result<LsnRange> {
+        let (state, range) = self.append(records)?;
+        self.wait_durable(state, range.last)?;
+        Ok(range)
+    }
+
     /// Appends records to one batch, helping the device along while there is no buffer.
-    pub(super) fn append(
-        &self,
-        records: &[Record<'_>],
-    ) -> Result<(MutexGuard<'_, State>, LsnRange)> {
+    fn append(&self, records: &[Record<'_>]) -> Result<(MutexGuard<'_, State>, LsnRange)> {
         let mut state = lock(&self.state);
         loop {
-            self.poison.check(state.durable_lsn)?;
+            self.check()?;
             let appender = state.appender()?;
             if appender.make_room(records)? == Room::Ready {
                 let range = appender.push_all(records);
@@ -104,35 +142,59 @@ impl Shared {
     }
 
     /// Waits until `lsn` is durable, writing for all whenever nobody else does.
-    pub(super) fn wait_durable<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        lsn: Lsn,
-    ) -> Result<()> {
-        while state.durable_lsn < lsn {
-            self.poison.check(state.durable_lsn)?;
-            state = self.advance(state)?;
+    fn wait_durable<'a>(&'a self, state: MutexGuard<'a, State>, lsn: Lsn) -> Result<()> {
+        let mut held = Some(state);
+        loop {
+            let epoch = self.progress.epoch();
+            if self.durable_lsn() >= lsn {
+                return Ok(());
+            }
+            self.check()?;
+            let state = match held.take() {
+                Some(state) => state,
+                None if self.writer_free.load(Ordering::SeqCst) => lock(&self.state),
+                None => {
+                    self.wait_for_progress(epoch);
+                    continue;
+                }
+            };
+            if let Some((lead, state)) = self.take_lead(state) {
+                drop(lead.write_what_gathered(state)?);
+            }
         }
-        Ok(())
     }
 
     /// Writes what has gathered if the writer is free, and else waits for who has it.
-    fn advance<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
-        let Some(writer) = state.take_writer() else {
-            return Ok(self.progress.wait(state).unwrap_or_else(PoisonError::into_inner));
-        };
-        let lead = Lead { shared: self, writer: Some(writer) };
-        state = self.wait_for_company(state);
-        let appender = state.appender()?;
-        let mut batches = Vec::with_capacity(self.depth);
-        while batches.len() < self.depth {
-            if !appender.has_sealed() && appender.has_open_records() {
-                appender.seal();
+    fn advance<'a>(&'a self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
+        let epoch = self.progress.epoch();
+        match self.take_lead(state) {
+            Some((lead, state)) => lead.write_what_gathered(state),
+            None => {
+                self.wait_for_progress(epoch);
+                Ok(lock(&self.state))
             }
-            let Some(batch) = appender.pop_sealed() else { break };
-            batches.push(batch);
         }
-        lead.write(state, batches)
+    }
+
+    /// Takes the writer, if it is free; else lets go of the lock.
+    fn take_lead<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> Option<(Lead<'a>, MutexGuard<'a, State>)> {
+        let writer = state.working.as_mut()?.writer.take()?;
+        self.writer_free.store(false, Ordering::SeqCst);
+        Some((Lead { shared: self, writer: Some(writer) }, state))
+    }
+
+    /// Gives way a few times, then sleeps.
+    fn wait_for_progress(&self, since: Epoch) {
+        for _ in 0..YIELDS_BEFORE_SLEEP {
+            thread::yield_now();
+            if self.progress.has_passed(since) {
+                return;
+            }
+        }
+        self.progress.wait(since);
     }
 
     /// Lets a batch fill for the commit window, or until it is full.
@@ -152,7 +214,7 @@ impl Shared {
         state
     }
 
-    /// Writes a marker if every record is durable and the writer is free.
+    /// Writes a marker, unless somebody is writing anyway.
     pub(super) fn write_marker<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -160,20 +222,21 @@ impl Shared {
         if state.appender()?.open_marker()? == Room::NoBuffer {
             return Ok(state);
         }
-        let Some(writer) = state.take_writer() else { return Ok(state) };
-        let appender = state.appender()?;
-        appender.seal();
-        let batches = appender.pop_sealed().into_iter().collect();
-        Lead { shared: self, writer: Some(writer) }.write(state, batches)
+        let Some((lead, mut state)) = self.take_lead(state) else {
+            // The empty batch stays open for the next record.
+            return Ok(lock(&self.state));
+        };
+        state.appender()?.seal();
+        lead.write_what_gathered(state)
     }
 
     /// Waits until everything appended is durable and the writer is free, then takes both out.
     pub(super) fn take_down(&self) -> Result<(Appender, BatchWriter)> {
         let mut state = lock(&self.state);
         loop {
-            self.poison.check(state.durable_lsn)?;
+            self.check()?;
             let working = state.working.as_ref().ok_or(WalError::Closed)?;
-            let at_rest = state.next_lsn == state.durable_lsn.next();
+            let at_rest = state.next_lsn == self.durable_lsn().next();
             if working.writer.is_some() && at_rest {
                 break;
             }
@@ -196,28 +259,45 @@ struct Lead<'a> {
 }
 
 impl<'a> Lead<'a> {
-    /// Writes batches without holding the lock, then tells everybody.
-    fn write(
-        mut self,
-        state: MutexGuard<'a, State>,
-        batches: Vec<SealedBatch>,
-    ) -> Result<MutexGuard<'a, State>> {
+    /// Writes what has gathered, after the commit window.
+    fn write_what_gathered(self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
+        let shared = self.shared;
+        let mut state = shared.wait_for_company(state);
+        let appender = state.appender()?;
+        let mut batches = Vec::with_capacity(shared.depth);
+        while batches.len() < shared.depth {
+            if !appender.has_sealed() && appender.has_open_records() {
+                appender.seal();
+            }
+            let Some(batch) = appender.pop_sealed() else { break };
+            batches.push(batch);
+        }
         drop(state);
+        self.write(batches)
+    }
+
+    /// Writes batches without holding the lock, then tells everybody.
+    fn write(mut self, batches: Vec<SealedBatch>) -> Result<MutexGuard<'a, State>> {
         let shared = self.shared;
         let Some(writer) = &mut self.writer else { return Err(WalError::Closed) };
         let result = batches
             .into_iter()
             .try_for_each(|batch| writer.submit(batch, false))
             .and_then(|()| writer.sync());
+        shared.durable_lsn.store(writer.durable_lsn().get(), Ordering::Release);
 
         let mut state = lock(&shared.state);
-        state.durable_lsn = writer.durable_lsn();
         state.stats = writer.stats();
         let sleeper = mem::take(&mut state.idle_sleeps);
-        if let Some(working) = &mut state.working {
+        let mut writer = self.writer.take();
+        // Without a working half the last handle is gone meanwhile, and the writer goes with it.
+        if let (Some(working), Some(writer)) = (&mut state.working, &mut writer) {
             writer.drain_returned().for_each(|buffer| working.appender.put_back(buffer));
-            working.writer = self.writer.take();
         }
+        if let Some(working) = &mut state.working {
+            working.writer = writer;
+        }
+        shared.writer_free.store(true, Ordering::SeqCst);
         shared.progress.notify_all();
         if sleeper {
             shared.idle_wake.notify_all();
@@ -229,7 +309,7 @@ impl<'a> Lead<'a> {
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         if self.writer.is_some() {
-            let error = io::Error::other("the thread that wrote for all panicked");
+            let error = io::Error::other("the thread that wrote for all came to an end");
             self.shared.poison.set("write", self.shared.log.directory.path(), error);
             self.shared.progress.notify_all();
         }
