@@ -54,6 +54,8 @@ pub(super) struct State {
     working: Option<Working>,
     pub(super) next_lsn: Lsn,
     pub(super) stats: WalStats,
+    /// Records written the last time: whether there is company to wait for.
+    last_batch_records: u64,
     /// Whether the idle thread sleeps until something is committed.
     pub(super) idle_sleeps: bool,
 }
@@ -97,6 +99,7 @@ impl Shared {
                 next_lsn: appender.next_lsn(),
                 stats: writer.stats(),
                 working: Some(Working { appender, writer: Some(writer) }),
+                last_batch_records: 0,
                 idle_sleeps: false,
             }),
             progress: Broadcast::default(),
@@ -197,6 +200,18 @@ impl Shared {
         self.progress.wait(since);
     }
 
+    /// Gives way once, so that those whom the last batch has just woken can be in this one too:
+    /// without it two crowds take turns, and each batch carries half. A caller alone does not
+    /// wait for anybody.
+    fn let_others_join<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.last_batch_records <= 1 {
+            return state;
+        }
+        drop(state);
+        thread::yield_now();
+        lock(&self.state)
+    }
+
     /// Lets a batch fill for the commit window, or until it is full.
     fn wait_for_company<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if self.window.is_zero() {
@@ -262,6 +277,7 @@ impl<'a> Lead<'a> {
     /// Writes what has gathered, after the commit window.
     fn write_what_gathered(self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
         let shared = self.shared;
+        let state = shared.let_others_join(state);
         let mut state = shared.wait_for_company(state);
         let appender = state.appender()?;
         let mut batches = Vec::with_capacity(shared.depth);
@@ -287,6 +303,7 @@ impl<'a> Lead<'a> {
         shared.durable_lsn.store(writer.durable_lsn().get(), Ordering::Release);
 
         let mut state = lock(&shared.state);
+        state.last_batch_records = writer.stats().records - state.stats.records;
         state.stats = writer.stats();
         let sleeper = mem::take(&mut state.idle_sleeps);
         let mut writer = self.writer.take();

@@ -17,7 +17,7 @@ use nix::sys::{resource, stat, statvfs, utsname};
 
 use crate::store::schema::Environment;
 
-pub(crate) use pressure::{Pressure, PressureChange};
+pub(crate) use pressure::{Pressure, PressureChange, other_runnable};
 
 use device::{BlockDevice, DeviceNumber};
 use mounts::Mount;

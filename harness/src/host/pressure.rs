@@ -1,10 +1,22 @@
 //! How busy the machine is besides us: sampled before and after a trial, the difference says
 //! whether other load disturbed it, and what the trial itself cost in processor time.
 
+use std::thread;
+use std::time::Duration;
+
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use super::Sysfs;
+
+/// Share of stolen processor time from which a measurement counts as disturbed. A tick of the kernel's
+/// clock is 4 % of a trial of 120 ms on two processors, so less would be a single rounding.
+const STEAL_RATIO_DISTURBED: f64 = 0.05;
+
+/// Looks at the run queue after a measurement. What runs in all of them is a load; what runs in one is
+/// the machine's own housekeeping.
+const RUN_QUEUE_LOOKS: u32 = 3;
+const RUN_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
 /// Counters at one moment. Those the kernel does not give are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,6 +74,24 @@ impl Pressure {
             context_switches: difference(self.context_switches, earlier.context_switches),
         }
     }
+}
+
+impl PressureChange {
+    /// Other load probably disturbed the measurement: the host gave 5 % or more of the processor
+    /// time to others, or something kept a processor busy when the measurement was over.
+    pub(crate) fn is_disturbed(&self, other_runnable: f64) -> bool {
+        self.steal_ratio >= STEAL_RATIO_DISTURBED || other_runnable >= 1.0
+    }
+}
+
+/// The fewest runnable tasks besides this thread in several looks, for when the measurement's own
+/// threads have ended.
+pub(crate) fn other_runnable() -> f64 {
+    let look = || Pressure::sample().since(&Pressure::default()).other_runnable;
+    (1..RUN_QUEUE_LOOKS).fold(look(), |fewest, _| {
+        thread::sleep(RUN_QUEUE_PAUSE);
+        fewest.min(look())
+    })
 }
 
 /// The 1-minute load average, from the text of /proc/loadavg.

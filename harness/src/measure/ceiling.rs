@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -18,7 +18,7 @@ use crate::store::schema::Ceiling;
 const MEMORY_ALIGN_BYTES: usize = 4 << 10;
 
 /// One write of the bandwidth measurement.
-const LARGE_WRITE_BYTES: usize = 256 << 10;
+pub(crate) const LARGE_WRITE_BYTES: u64 = 256 << 10;
 
 /// Size of the file that is overwritten; also bounds the largest block.
 const FILE_BYTES: u64 = 16 << 20;
@@ -44,14 +44,85 @@ pub(crate) struct CeilingOptions {
 /// # Errors
 /// When the file cannot be made or written; the error names it.
 pub(crate) fn measure_ceiling(directory: &Path, options: &CeilingOptions) -> Result<Ceiling> {
-    let path = directory.join("ceiling");
-    let measured = prepare(&path).and_then(|()| overwrite(&path, options));
-    measured
-        .with_context(|| format!("cannot measure the device's own speed with {}", path.display()))
+    let file = CeilingFile::prepare(directory)?;
+    let block_bytes = block_bytes(options.physical_block_bytes);
+    let small = file.overwrite(block_bytes, options.duration)?;
+    let large = file.overwrite(LARGE_WRITE_BYTES, options.duration)?;
+    Ok(Ceiling {
+        durable_writes_per_second: small.writes_per_second,
+        durable_write_p50_us: us(small.latency_ns.value_at_quantile(0.5)),
+        durable_write_p99_us: us(small.latency_ns.value_at_quantile(0.99)),
+        durable_bytes_per_second: large.bytes_per_second(),
+        block_bytes,
+    })
 }
 
-/// Overwriting a file that was written before changes no metadata.
-fn prepare(path: &Path) -> io::Result<()> {
+/// The device's physical block, but at least 4 KiB and no more than fits the file in whole numbers.
+pub(crate) fn block_bytes(physical_block_bytes: Option<u64>) -> u64 {
+    physical_block_bytes
+        .filter(|bytes| bytes.is_power_of_two())
+        .unwrap_or(BLOCK_BYTES_MIN)
+        .clamp(BLOCK_BYTES_MIN, FILE_BYTES)
+}
+
+/// A file of zeros to overwrite: it was written before, so overwriting it changes no metadata.
+#[derive(Clone, Debug)]
+pub(crate) struct CeilingFile {
+    path: PathBuf,
+}
+
+/// What overwriting came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Writes {
+    /// Bytes of each write.
+    pub(crate) write_bytes: u64,
+    /// Durable writes a second, one at a time.
+    pub(crate) writes_per_second: f64,
+    /// Of each write, nanoseconds.
+    pub(crate) latency_ns: Histogram<u64>,
+}
+
+impl Writes {
+    /// Durable bytes a second.
+    pub(crate) fn bytes_per_second(&self) -> f64 {
+        self.writes_per_second * self.write_bytes as f64
+    }
+}
+
+impl CeilingFile {
+    /// Writes the zeros and syncs them. The file stays for the caller to remove.
+    ///
+    /// # Errors
+    /// When that is not possible; the error names the file.
+    pub(crate) fn prepare(directory: &Path) -> Result<Self> {
+        let file = Self { path: directory.join("ceiling") };
+        write_zeros(&file.path).with_context(|| file.complaint())?;
+        Ok(file)
+    }
+
+    /// Makes durable direct writes of `write_bytes` (whole blocks, at most the file's 16 MiB) for
+    /// `duration`, one position after the other, round the file.
+    ///
+    /// # Errors
+    /// When the file cannot be written so; the error names it.
+    pub(crate) fn overwrite(&self, write_bytes: u64, duration: Duration) -> Result<Writes> {
+        let write = || -> io::Result<Writes> {
+            let flags = libc::O_DIRECT | libc::O_DSYNC | libc::O_NOFOLLOW;
+            let file = OpenOptions::new().write(true).custom_flags(flags).open(&self.path)?;
+            let length = usize::try_from(write_bytes).map_err(io::Error::other)?;
+            let mut memory = vec![0x5a; length + MEMORY_ALIGN_BYTES];
+            let start = memory.as_ptr().align_offset(MEMORY_ALIGN_BYTES);
+            write_for(&file, &memory.as_mut_slice()[start..][..length], duration)
+        };
+        write().with_context(|| self.complaint())
+    }
+
+    fn complaint(&self) -> String {
+        format!("cannot measure the device's own speed with {}", self.path.display())
+    }
+}
+
+fn write_zeros(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let zeros = vec![0; 1 << 20];
     for offset in (0..FILE_BYTES).step_by(zeros.len()) {
@@ -60,56 +131,30 @@ fn prepare(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-fn overwrite(path: &Path, options: &CeilingOptions) -> io::Result<Ceiling> {
-    let flags = libc::O_DIRECT | libc::O_DSYNC | libc::O_NOFOLLOW;
-    let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
-    let block_bytes = block_bytes(options.physical_block_bytes);
-    let block_len = usize::try_from(block_bytes).map_err(io::Error::other)?;
-    let mut memory = vec![0x5a; LARGE_WRITE_BYTES.max(block_len) + MEMORY_ALIGN_BYTES];
-    let start = memory.as_ptr().align_offset(MEMORY_ALIGN_BYTES);
-    let aligned = &mut memory[start..];
-
-    let small = write_for(&file, &aligned[..block_len], options.duration)?;
-    let large = write_for(&file, &aligned[..LARGE_WRITE_BYTES], options.duration)?;
-    Ok(Ceiling {
-        durable_writes_per_second: small.writes_per_second,
-        durable_write_p50_us: us(small.latency_ns.value_at_quantile(0.5)),
-        durable_write_p99_us: us(small.latency_ns.value_at_quantile(0.99)),
-        durable_bytes_per_second: large.writes_per_second * LARGE_WRITE_BYTES as f64,
-        block_bytes,
-    })
-}
-
-/// The device's physical block, but at least 4 KiB and no more than fits the file in whole numbers.
-fn block_bytes(physical_block_bytes: Option<u64>) -> u64 {
-    physical_block_bytes
-        .filter(|bytes| bytes.is_power_of_two())
-        .unwrap_or(BLOCK_BYTES_MIN)
-        .clamp(BLOCK_BYTES_MIN, FILE_BYTES)
-}
-
-struct Writes {
-    writes_per_second: f64,
-    latency_ns: Histogram<u64>,
-}
-
-/// Writes `buffer` again and again, one position after the other, round the file.
 fn write_for(file: &File, buffer: &[u8], duration: Duration) -> io::Result<Writes> {
     let mut latency_ns =
         Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
+    let write_bytes = buffer.len() as u64;
     let began = Instant::now();
     let mut offset = 0;
     let mut last = began;
     while last.duration_since(began) < duration || latency_ns.len() < WRITES_MIN {
         file.write_all_at(buffer, offset)?;
-        offset = (offset + buffer.len() as u64) % FILE_BYTES;
+        offset = next_offset(offset, write_bytes);
         let now = Instant::now();
         let latency = now.duration_since(last).as_nanos();
         latency_ns.saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
         last = now;
     }
     let seconds = last.duration_since(began).as_secs_f64().max(f64::MIN_POSITIVE);
-    Ok(Writes { writes_per_second: latency_ns.len() as f64 / seconds, latency_ns })
+    Ok(Writes { write_bytes, writes_per_second: latency_ns.len() as f64 / seconds, latency_ns })
+}
+
+/// Where the next write goes: behind the last one, or to the start where it would make the file
+/// grow.
+fn next_offset(offset: u64, write_bytes: u64) -> u64 {
+    let next = offset + write_bytes;
+    if next + write_bytes <= FILE_BYTES { next } else { 0 }
 }
 
 #[cfg(test)]
@@ -154,6 +199,19 @@ mod tests {
         assert!(ceiling.durable_writes_per_second > 0.0 && ceiling.durable_bytes_per_second > 0.0);
         assert!(ceiling.durable_write_p50_us <= ceiling.durable_write_p99_us);
         assert_eq!(ceiling.block_bytes, 4096);
+    }
+
+    #[test]
+    fn writes_go_round_the_file_and_never_past_its_end() {
+        for write_bytes in [4 << 10, 12 << 10, 256 << 10, 5 << 20, FILE_BYTES] {
+            let mut offset = 0;
+            let mut rounds = 0;
+            while rounds < 2 {
+                offset = next_offset(offset, write_bytes);
+                assert!(offset + write_bytes <= FILE_BYTES, "{write_bytes} at {offset}");
+                rounds += u32::from(offset == 0);
+            }
+        }
     }
 
     #[test]

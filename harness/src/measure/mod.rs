@@ -11,7 +11,9 @@ use hdrhistogram::Histogram;
 use crate::stats::supports;
 use crate::store::schema::LatencySummary;
 
-pub(crate) use ceiling::{CeilingOptions, measure_ceiling};
+pub(crate) use ceiling::{
+    CeilingFile, CeilingOptions, LARGE_WRITE_BYTES, Writes, block_bytes, measure_ceiling,
+};
 
 const NS_PER_US: f64 = 1_000.0;
 

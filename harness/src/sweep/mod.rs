@@ -5,12 +5,10 @@
 //! starts, and whatever ends a run early, whole trials are kept. What the numbers mean is for
 //! those who read the folder.
 
-mod interrupt;
 mod preflight;
 mod preview;
 mod progress;
 mod rounds;
-mod scratch;
 mod trial;
 
 use std::fmt;
@@ -25,14 +23,13 @@ use crate::cli::SweepArgs;
 use crate::host;
 use crate::measure::{CeilingOptions, measure_ceiling};
 use crate::profile::Profile;
+use crate::scratch::{Interrupts, Scratch};
 use crate::store::RunFolder;
 use crate::store::schema::{Ceiling, Environment, Manifest, Plan, RunStatus};
 
-use interrupt::Interrupts;
 use preflight::Target;
 use progress::Progress;
 use rounds::Rounds;
-use scratch::Scratch;
 
 /// The ceiling takes as long as this many trials, within bounds, for each of its two parts.
 const CEILING_TRIALS: f64 = 4.0;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::SweepError;
-use super::interrupt::Interrupts;
-use super::scratch::Scratch;
+use crate::scratch::Interrupts;
+use crate::scratch::Scratch;
 use crate::profile::ASSUMED_LOG_BYTES_PER_SECOND;
 use crate::store::schema::Plan;
 use crate::units::format_data;

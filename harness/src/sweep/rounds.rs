@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::interrupt::Interrupts;
+use crate::scratch::Interrupts;
 use super::preflight::Target;
 use super::progress::{BlockReport, Progress};
 use super::trial::{Place, run_trial};

@@ -1,32 +1,22 @@
 //! One trial from an empty directory to a stored result: runs the load, looks at what else the
 //! machine was doing, and puts the numbers into the form that is stored.
 
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 use sha2::{Digest, Sha256};
 
-use super::interrupt::Interrupts;
+use crate::scratch::Interrupts;
 use super::preflight::Target;
-use super::scratch::Scratch;
+use crate::scratch::Scratch;
 use super::utc_now;
-use crate::host::{Pressure, PressureChange};
+use crate::host::other_runnable;
 use crate::measure::{intervals_csv, latency_summary};
 use crate::store::schema::{
     Configuration, LatencySummary, Plan, SCHEMA_VERSION, TrialResult, TrialStatus,
 };
 use crate::store::{TrialFiles, to_hlog};
 use crate::workload::{self, Load, Measurement, Problem};
-
-/// Share of stolen processor time from which a trial counts as disturbed. A tick of the kernel's
-/// clock is 4 % of a trial of 120 ms on two processors, so less would be a single rounding.
-const STEAL_RATIO_DISTURBED: f64 = 0.05;
-
-/// Looks at the run queue after a trial. What runs in all of them is a load; what runs in one is
-/// the machine's own housekeeping.
-const RUN_QUEUE_LOOKS: u32 = 3;
-const RUN_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
 /// Where in the run a trial stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,22 +110,6 @@ fn trial_seed(seed: u64, place: Place) -> u64 {
     digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }
 
-/// The fewest runnable tasks besides this thread in several looks. The trial's own threads have
-/// ended by now.
-fn other_runnable() -> f64 {
-    let look = || Pressure::sample().since(&Pressure::default()).other_runnable;
-    (1..RUN_QUEUE_LOOKS).fold(look(), |fewest, _| {
-        thread::sleep(RUN_QUEUE_PAUSE);
-        fewest.min(look())
-    })
-}
-
-/// Other load probably disturbed the trial: the host gave 5 % or more of the processor time to
-/// others, or something kept a processor busy when the trial was over.
-fn is_disturbed(pressure: &PressureChange, other_runnable: f64) -> bool {
-    pressure.steal_ratio >= STEAL_RATIO_DISTURBED || other_runnable >= 1.0
-}
-
 /// A result with nothing measured in it.
 fn unmeasured_result(
     configuration: &Configuration,
@@ -192,7 +166,7 @@ fn measured_result(
         context_switches: found.pressure.context_switches,
         steal_ratio: found.pressure.steal_ratio,
         other_runnable,
-        disturbed: is_disturbed(&found.pressure, other_runnable),
+        disturbed: found.pressure.is_disturbed(other_runnable),
         engine_active: found.engine_active.clone(),
         verified_records: found.verified_records,
         ..unmeasured
@@ -204,6 +178,7 @@ mod tests {
     use hdrhistogram::Histogram;
 
     use super::*;
+    use crate::host::PressureChange;
     use crate::profile::default_settings;
 
     fn configuration() -> Configuration {
