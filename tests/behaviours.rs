@@ -251,6 +251,42 @@ fn pages_of_replay_within_and_across_segments_and_beyond_the_end() {
 }
 
 #[test]
+fn pages_beside_a_live_writer_are_a_prefix_that_only_grows() {
+    let dir = TestDir::new("beside");
+    let mut config = dir.config();
+    (config.segment_size, config.prepared_segments) = (8 * BLOCK_BYTES, 4);
+    let mut wal = open(&config);
+    commit_each(&mut wal, [b"first"]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut last, mut reads) = (1, 0);
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let (page, _) =
+                            SegmentedWal::replay_from_limit_dir(dir.path(), None, Lsn::FIRST, 9999)
+                                .expect("nothing is lost beside a writer");
+                        let end = page.last().expect("at least the first").lsn().get();
+                        assert_eq!(lsns(&page), (1..=end).collect::<Vec<_>>());
+                        assert!(end >= last, "{end} after {last}");
+                        (last, reads) = (end, reads + 1);
+                    }
+                    reads
+                })
+            })
+            .collect();
+        for n in 0..600u32 {
+            commit_each(&mut wal, [n.to_le_bytes().repeat(1 + n as usize % 1500)]);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().expect("no panic") > 3);
+        }
+    });
+}
+
+#[test]
 fn a_batch_is_replayed_whole_or_not_at_all() {
     let dir = TestDir::new("batch");
     let mut wal = open(&dir.config());

@@ -102,6 +102,17 @@ pub(crate) enum HeaderProblem {
     Version(u16),
 }
 
+impl HeaderProblem {
+    /// Why, for people.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Blank => "it is blank",
+            Self::Damaged(problem) => problem,
+            Self::Version(_) => "its version is unknown",
+        }
+    }
+}
+
 impl SegmentHeader {
     /// Encodes the header into the first [`SEGMENT_HEADER_LEN`] bytes of `block` and zeroes the
     /// rest.

@@ -14,10 +14,10 @@ use crate::{
     crypto::KeyRing,
     device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
-    format::{FORMAT_VERSION, HeaderProblem, SegmentHeader},
+    format::SegmentHeader,
     lsn::Lsn,
     record::{KnownKinds, LogRecord},
-    segment::{CatalogEntry, SegmentContext, list_segments, read_header, read_meta},
+    segment::{CatalogEntry, SegmentContext, header_error, list_segments, read_header, read_meta},
 };
 
 /// How far a reader goes.
@@ -135,27 +135,15 @@ impl WalReader {
         let Some(entry) = self.ahead.pop_front() else { return Ok(false) };
         let file = SegmentFile::open_for_read(entry.path.clone())
             .map_err(WalError::io("open", &entry.path))?;
-        let header = match read_header(&file)? {
-            Ok(header) => header,
-            Err(HeaderProblem::Version(found)) => {
-                let path = entry.path;
-                return Err(WalError::UnsupportedVersion {
-                    path,
-                    found,
-                    supported: FORMAT_VERSION,
-                });
+        let mut header = read_header(&file)?;
+        if let Err(problem) = header {
+            if self.is_unused_newest(&entry)? {
+                return Ok(false);
             }
-            Err(_) if self.is_unused_newest(&entry)? => return Ok(false),
-            Err(problem) => {
-                return Err(WalError::HeaderDamaged {
-                    path: entry.path,
-                    problem: match problem {
-                        HeaderProblem::Damaged(problem) => problem.to_owned(),
-                        _ => "it is blank".to_owned(),
-                    },
-                });
-            }
-        };
+            // A writer may have started it between the two looks.
+            header = read_header(&file)?.or(Err(problem));
+        }
+        let header = header.map_err(|problem| header_error(&entry.path, problem))?;
         self.check_follows(&entry, &header)?;
         let context =
             SegmentContext::from_header(&header, &entry.path, self.options.keys.as_ref())?;
@@ -215,6 +203,8 @@ impl WalReader {
                     entries.into_iter().filter(|entry| entry.first_lsn >= expected_lsn).collect();
                 // A segment that begins where we stand is where we are, if it holds nothing yet.
                 if later.iter().any(|entry| entry.path != *walk.file().path()) {
+                    // Everything before a segment is there once the segment is: look again.
+                    walk.refresh();
                     self.ahead = later;
                     self.ahead.retain(|entry| entry.path != *walk.file().path());
                     return Ok(true);
@@ -228,7 +218,8 @@ impl WalReader {
             return Ok(false);
         }
         // Beside a live writer the batch may have been completed between the two looks.
-        if self.options.bound == ReadBound::Tail && walk.next_batch()? {
+        walk.refresh();
+        if walk.next_batch()? {
             return Ok(true);
         }
         Err(WalError::AcknowledgedDataLost {

@@ -140,7 +140,7 @@ fn check_never_used(newest: &UnreadableNewest) -> Result<()> {
     if claims_without_header(file, newest.first_lsn)? >= newest.first_lsn {
         return Err(WalError::HeaderDamaged {
             path: newest.path.clone(),
-            problem: format!("{}, yet durable records follow it", newest.problem),
+            problem: format!("{}, yet durable records follow it", newest.problem.describe()),
         });
     }
     Ok(())

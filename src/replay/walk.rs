@@ -92,6 +92,11 @@ impl SegmentWalk {
         self.expected_lsn
     }
 
+    /// Looks at the device again before the next batch: a writer may have been there since.
+    pub(super) fn refresh(&mut self) {
+        self.source.invalidate();
+    }
+
     pub(super) fn last_batch(&self) -> LastBatch {
         self.last_batch
     }

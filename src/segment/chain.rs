@@ -28,7 +28,7 @@ pub(crate) struct UnreadableNewest {
     pub(crate) path: PathBuf,
     /// From its name.
     pub(crate) first_lsn: Lsn,
-    pub(crate) problem: &'static str,
+    pub(crate) problem: HeaderProblem,
 }
 
 /// The segments of a directory, oldest first, after every check that headers and names allow.
@@ -102,34 +102,26 @@ pub(crate) fn discover_chain(directory: &LogDirectory, meta: &Meta) -> Result<Ch
                 check_segment(&file, &header, first_lsn, meta)?;
                 chain.segments.push(ChainSegment { path, header });
             }
-            Err(HeaderProblem::Version(found)) => {
-                return Err(WalError::UnsupportedVersion {
-                    path,
-                    found,
-                    supported: FORMAT_VERSION,
-                });
-            }
-            Err(problem) if index == newest => {
-                let problem = describe(problem);
+            Err(problem) if index == newest && !matches!(problem, HeaderProblem::Version(_)) => {
                 chain.unreadable_newest = Some(UnreadableNewest { path, first_lsn, problem });
             }
-            Err(problem) => {
-                return Err(WalError::HeaderDamaged {
-                    path,
-                    problem: describe(problem).to_owned(),
-                });
-            }
+            Err(problem) => return Err(header_error(&path, problem)),
         }
     }
     check_links(directory.path(), &chain, meta)?;
     Ok(chain)
 }
 
-fn describe(problem: HeaderProblem) -> &'static str {
+/// The error for a segment without a readable header.
+pub(crate) fn header_error(path: &Path, problem: HeaderProblem) -> WalError {
+    let path = path.to_owned();
     match problem {
-        HeaderProblem::Blank => "it is blank",
-        HeaderProblem::Damaged(problem) => problem,
-        HeaderProblem::Version(_) => "its version is unknown",
+        HeaderProblem::Version(found) => {
+            WalError::UnsupportedVersion { path, found, supported: FORMAT_VERSION }
+        }
+        HeaderProblem::Blank | HeaderProblem::Damaged(_) => {
+            WalError::HeaderDamaged { path, problem: problem.describe().to_owned() }
+        }
     }
 }
 
@@ -203,10 +195,7 @@ fn check_links(directory: &Path, chain: &Chain, meta: &Meta) -> Result<()> {
                 ),
             );
         };
-        return Err(WalError::HeaderDamaged {
-            path: newest.path.clone(),
-            problem: newest.problem.to_owned(),
-        });
+        return Err(header_error(&newest.path, newest.problem));
     }
     Ok(())
 }
