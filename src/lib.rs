@@ -52,7 +52,7 @@ mod sync;
 mod wal;
 
 pub use append::WalStats;
-pub use committer::{CommitPolicy, GroupCommitter};
+pub use committer::{Commit, CommitPolicy, GroupCommitter};
 pub use config::{Preparation, SegmentedWalConfig};
 pub use crypto::KeyRing;
 pub use device::{ActiveEngine, Durability, Engine, EngineReport, Geometry};

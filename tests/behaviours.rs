@@ -9,8 +9,8 @@ use common::{
     replay_from, segment_paths,
 };
 use plimsoll::{
-    CommitPolicy, Durability, Engine, GroupCommitter, KeyRing, KnownKinds, Lsn, LsnRange,
-    Preparation, Record, RecordKind, SegmentedWal, WalError,
+    Durability, Engine, KeyRing, KnownKinds, Lsn, LsnRange, Preparation, Record, RecordKind,
+    SegmentedWal, WalError,
 };
 
 #[test]
@@ -432,65 +432,4 @@ fn truncated_segments_are_recycled_and_their_old_records_never_come_back() {
     let records = replay(&wal);
     assert_eq!(lsns(&records), (floor..next).collect::<Vec<_>>());
     assert!(records.iter().all(|r| r.payload() == r.lsn().get().to_le_bytes().repeat(64)));
-}
-
-#[test]
-fn threads_share_a_committer_and_everybody_gets_an_lsn_of_their_own() {
-    for (policy, engine) in [
-        (CommitPolicy::Greedy, Engine::Blocking),
-        (CommitPolicy::FromConfig, Engine::Uring),
-        (CommitPolicy::Window(std::time::Duration::from_micros(300)), Engine::Auto),
-    ] {
-        let dir = TestDir::new("committer");
-        let mut config = dir.config();
-        (config.engine, config.segment_size) = (engine, 64 << 10);
-        let committer = GroupCommitter::start(open(&config), policy).expect("start");
-        let acknowledged: Vec<(Lsn, Vec<u8>)> = std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..8u8)
-                .map(|client| {
-                    let committer = committer.clone();
-                    scope.spawn(move || {
-                        let payload = |n: u8| vec![client, n];
-                        (0..100u8)
-                            .map(|n| {
-                                (committer.commit(&put(&payload(n))).expect("commit"), payload(n))
-                            })
-                            .collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect()
-        });
-        let range = committer.commit_batch(&[put(b"x"), put(b"y")]).expect("batch");
-        assert_eq!(range.count(), 2);
-        assert_eq!(committer.durable_lsn(), Lsn::new(802));
-        committer.close().expect("close");
-        assert!(matches!(committer.commit(&put(b"late")), Err(WalError::Closed)));
-
-        let records = replay(&open(&config));
-        assert_eq!(lsns(&records), (1..=802).collect::<Vec<_>>());
-        for (lsn, payload) in acknowledged {
-            assert_eq!(records[lsn.get() as usize - 1].payload(), payload);
-        }
-    }
-}
-
-#[test]
-fn a_quiet_committer_states_that_everything_is_durable() {
-    let dir = TestDir::new("idle");
-    let mut config = dir.config();
-    config.idle_marker_after = std::time::Duration::from_millis(1);
-    let committer = GroupCommitter::start(open(&config), CommitPolicy::FromConfig).expect("start");
-    let markers = committer.stats().markers;
-    committer.commit(&put(b"last")).expect("commit");
-    while committer.stats().markers == markers {
-        std::thread::yield_now();
-    }
-    drop(committer);
-    // Damage to the last record is noticed now, although the log was not closed.
-    damage(&segment_paths(dir.path())[0], |bytes| bytes[2 * BLOCK_BYTES as usize + 50] ^= 1);
-    assert!(matches!(
-        SegmentedWal::open(config),
-        Err(WalError::AcknowledgedDataLost { first_missing_lsn: Lsn::FIRST, .. })
-    ));
 }

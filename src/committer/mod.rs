@@ -1,17 +1,24 @@
 //! [`GroupCommitter`]: one log shared by many threads. While the device is busy with one batch,
 //! the records of everybody else gather in the next; whoever finds the device free writes for all.
 
+mod commit;
+mod driver;
 mod idle;
 mod state;
 
 use std::{
+    mem,
     path::Path,
     slice,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
 
+pub use self::commit::Commit;
 use self::state::Shared;
 use crate::{
     append::WalStats,
@@ -62,7 +69,9 @@ pub struct GroupCommitter {
 
 struct Inner {
     shared: Arc<Shared>,
-    idle_thread: Mutex<Option<JoinHandle<()>>>,
+    /// Looked at by each submission, so that it need not take the lock of `threads`.
+    driver_runs: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl GroupCommitter {
@@ -83,7 +92,12 @@ impl GroupCommitter {
         let (log, appender, writer) = wal.into_parts();
         let shared = Arc::new(Shared::new(log, appender, writer, window));
         let idle_thread = idle::spawn(Arc::clone(&shared), idle_after)?;
-        Ok(Self { inner: Arc::new(Inner { shared, idle_thread: Mutex::new(Some(idle_thread)) }) })
+        let inner = Inner {
+            shared,
+            driver_runs: AtomicBool::new(false),
+            threads: Mutex::new(vec![idle_thread]),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     fn shared(&self) -> &Shared {
@@ -113,6 +127,47 @@ impl GroupCommitter {
             return Err(WalError::EmptyBatch);
         }
         self.shared().commit(records)
+    }
+
+    /// Appends a record and returns at once, with its LSN and a handle to wait for or to await. A
+    /// background thread writes for all submissions.
+    ///
+    /// Blocks only while every buffer is full: a slow disk slows its callers and never grows
+    /// memory.
+    ///
+    /// ```no_run
+    /// # async fn example(log: plimsoll::GroupCommitter) -> Result<(), plimsoll::WalError> {
+    /// # use plimsoll::{Record, RecordKind};
+    /// let commit = log.submit(&Record::new(RecordKind::PUT, b"k=v"))?;
+    /// println!("record {} is on its way", commit.lsn());
+    /// let lsn = commit.await?; // it survives power loss from here on
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupCommitter::commit`]; also [`WalError::Io`] if the thread cannot be started.
+    pub fn submit(&self, record: &Record<'_>) -> Result<Commit> {
+        self.submit_records(slice::from_ref(record))
+    }
+
+    /// [`GroupCommitter::submit`] for records that are replayed all together or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::EmptyBatch`] for none, [`WalError::BatchTooLarge`], and as
+    /// [`GroupCommitter::submit`].
+    pub fn submit_batch(&self, records: &[Record<'_>]) -> Result<Commit> {
+        if records.is_empty() {
+            return Err(WalError::EmptyBatch);
+        }
+        self.submit_records(records)
+    }
+
+    fn submit_records(&self, records: &[Record<'_>]) -> Result<Commit> {
+        self.inner.start_driver()?;
+        let range = self.shared().submit(records)?;
+        Ok(Commit::new(Arc::clone(&self.inner.shared), range))
     }
 
     /// Streams every durable record from `from` on ([`Lsn::NONE`]: from the oldest).
@@ -215,14 +270,26 @@ impl GroupCommitter {
     /// [`WalError::Closed`] if it is already, [`WalError::Poisoned`] if the log has failed.
     pub fn close(&self) -> Result<()> {
         let (appender, writer) = self.shared().take_down()?;
-        self.inner.join_idle_thread();
+        self.inner.join_threads();
         SegmentedWal::from_parts(Arc::clone(&self.shared().log), appender, writer).close()
     }
 }
 
 impl Inner {
-    fn join_idle_thread(&self) {
-        if let Some(thread) = lock(&self.idle_thread).take() {
+    fn start_driver(&self) -> Result<()> {
+        if self.driver_runs.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut threads = lock(&self.threads);
+        if !self.driver_runs.load(Ordering::Acquire) {
+            threads.push(driver::spawn(Arc::clone(&self.shared))?);
+            self.driver_runs.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn join_threads(&self) {
+        for thread in mem::take(&mut *lock(&self.threads)) {
             // A panic there has been reported by the panic hook; here it changes nothing.
             let _ = thread.join();
         }
@@ -231,11 +298,8 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Dropped only once the idle thread, which may be writing a marker, has let go.
-        let parts = lock(&self.shared.state).shut();
-        self.shared.idle_wake.notify_all();
-        self.join_idle_thread();
-        drop(parts);
+        self.shared.abandon();
+        self.join_threads();
     }
 }
 

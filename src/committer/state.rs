@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::commit::{TaskWakers, wake_tasks};
 use crate::{
     append::{Appender, BatchWriter, Room, SealedBatch, WalStats},
     device::{Broadcast, Epoch},
@@ -40,6 +41,9 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Every record up to here survives power loss. Written by whoever has the writer.
     durable_lsn: AtomicU64,
+    /// Whether the log is closed, or its last handle gone: what is not durable by now never will
+    /// be.
+    is_shut: AtomicBool,
     /// Whether the writer was free when last looked at: worth taking the lock for.
     writer_free: AtomicBool,
     /// The durable LSN moved, the log failed, or the writer is free.
@@ -48,6 +52,9 @@ pub(super) struct Shared {
     batch_full: Condvar,
     /// For the idle thread: something was committed, or the log was closed.
     pub(super) idle_wake: Condvar,
+    /// For the driver: something was submitted, or the log was closed.
+    pub(super) driver_wake: Condvar,
+    pub(super) tasks: Mutex<TaskWakers>,
 }
 
 pub(super) struct State {
@@ -59,6 +66,8 @@ pub(super) struct State {
     last_batch_records: u64,
     /// Whether the idle thread sleeps until something is committed.
     pub(super) idle_sleeps: bool,
+    /// Whether the driver sleeps until something is submitted.
+    pub(super) driver_sleeps: bool,
 }
 
 struct Working {
@@ -77,9 +86,10 @@ impl State {
         self.working.as_mut().map(|working| &mut working.appender).ok_or(WalError::Closed)
     }
 
-    /// Ends the log for everybody who comes later.
-    pub(super) fn shut(&mut self) -> Option<(Appender, Option<BatchWriter>)> {
-        self.working.take().map(|Working { appender, writer }| (appender, writer))
+    /// Whether records wait for somebody to write them.
+    pub(super) fn has_unwritten(&self) -> bool {
+        let appender = self.working.as_ref().map(|working| &working.appender);
+        appender.is_some_and(|appender| appender.has_sealed() || appender.has_open_records())
     }
 }
 
@@ -90,11 +100,13 @@ impl Shared {
         writer: BatchWriter,
         window: Duration,
     ) -> Self {
+        let writer_durable_lsn = writer.durable_lsn();
         Self {
             poison: writer.poison().clone(),
             depth: log.config.pipeline_depth as usize,
             window,
-            durable_lsn: AtomicU64::new(writer.durable_lsn().get()),
+            durable_lsn: AtomicU64::new(writer_durable_lsn.get()),
+            is_shut: AtomicBool::new(false),
             writer_free: AtomicBool::new(true),
             state: Mutex::new(State {
                 next_lsn: appender.next_lsn(),
@@ -102,10 +114,13 @@ impl Shared {
                 working: Some(Working { appender, writer: Some(writer) }),
                 last_batch_records: 0,
                 idle_sleeps: false,
+                driver_sleeps: false,
             }),
             progress: Broadcast::default(),
             batch_full: Condvar::new(),
             idle_wake: Condvar::new(),
+            driver_wake: Condvar::new(),
+            tasks: Mutex::new(TaskWakers::new(writer_durable_lsn)),
             log,
         }
     }
@@ -115,15 +130,25 @@ impl Shared {
         Lsn::new(self.durable_lsn.load(Ordering::Acquire))
     }
 
-    /// Fails if the log has failed.
+    /// Fails if the log has failed, or has been let go of.
     pub(super) fn check(&self) -> Result<()> {
-        self.poison.check(self.durable_lsn())
+        self.poison.check(self.durable_lsn())?;
+        if self.is_shut.load(Ordering::SeqCst) { Err(WalError::Closed) } else { Ok(()) }
     }
 
     /// Appends records to one batch and returns their LSNs once they are durable.
     pub(super) fn commit(&self, records: &[Record<'_>]) -> Result<LsnRange> {
         let (state, range) = self.append(records)?;
-        self.wait_durable(state, range.last)?;
+        self.wait_durable(Some(state), range.last)?;
+        Ok(range)
+    }
+
+    /// Appends records to one batch, for the driver to write.
+    pub(super) fn submit(&self, records: &[Record<'_>]) -> Result<LsnRange> {
+        let (mut state, range) = self.append(records)?;
+        if mem::take(&mut state.driver_sleeps) {
+            self.driver_wake.notify_one();
+        }
         Ok(range)
     }
 
@@ -146,8 +171,11 @@ impl Shared {
     }
 
     /// Waits until `lsn` is durable, writing for all whenever nobody else does.
-    fn wait_durable<'a>(&'a self, state: MutexGuard<'a, State>, lsn: Lsn) -> Result<()> {
-        let mut held = Some(state);
+    pub(super) fn wait_durable<'a>(
+        &'a self,
+        mut held: Option<MutexGuard<'a, State>>,
+        lsn: Lsn,
+    ) -> Result<()> {
         loop {
             let epoch = self.progress.epoch();
             if self.durable_lsn() >= lsn {
@@ -169,7 +197,10 @@ impl Shared {
     }
 
     /// Writes what has gathered if the writer is free, and else waits for who has it.
-    fn advance<'a>(&'a self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
+    pub(super) fn advance<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>> {
         let epoch = self.progress.epoch();
         match self.take_lead(state) {
             Some((lead, state)) => lead.write_what_gathered(state),
@@ -258,12 +289,27 @@ impl Shared {
             }
             state = self.advance(state)?;
         }
-        let parts = state.shut();
-        self.idle_wake.notify_all();
-        match parts {
-            Some((appender, Some(writer))) => Ok((appender, writer)),
+        match self.shut(state) {
+            Some(Working { appender, writer: Some(writer) }) => Ok((appender, writer)),
             _ => Err(WalError::Closed),
         }
+    }
+
+    /// Lets go of the log as it is, as a crash would.
+    pub(super) fn abandon(&self) {
+        drop(self.shut(lock(&self.state)));
+    }
+
+    /// Ends the log for everybody who comes later, and tells those who wait.
+    fn shut(&self, mut state: MutexGuard<'_, State>) -> Option<Working> {
+        let working = state.working.take();
+        drop(state);
+        self.is_shut.store(true, Ordering::SeqCst);
+        self.idle_wake.notify_all();
+        self.driver_wake.notify_all();
+        self.progress.notify_all();
+        wake_tasks(&self.tasks, self.durable_lsn(), true);
+        working
     }
 }
 
@@ -320,16 +366,20 @@ impl<'a> Lead<'a> {
         if sleeper {
             shared.idle_wake.notify_all();
         }
-        result.map(|_| state)
+        drop(state);
+        wake_tasks(&shared.tasks, shared.durable_lsn(), result.is_err());
+        result.map(|_| lock(&shared.state))
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        if self.writer.is_some() {
-            let error = io::Error::other("the thread that wrote for all came to an end");
+        // Without a panic the writer is still here only because the log was let go of meanwhile.
+        if self.writer.is_some() && thread::panicking() {
+            let error = io::Error::other("the thread that wrote for all panicked");
             self.shared.poison.set("write", self.shared.log.directory.path(), error);
             self.shared.progress.notify_all();
+            wake_tasks(&self.shared.tasks, Lsn::NONE, true);
         }
     }
 }
