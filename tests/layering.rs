@@ -54,10 +54,10 @@ const HARNESS: Building = Building {
     root: "main",
     floors: &[
         &["units", "store::schema"],
-        &["cli", "profile", "host", "stats"],
+        &["cli", "profile", "host", "scratch", "stats"],
         &["workload", "measure"],
         &["store"],
-        &["sweep", "recommend", "report"],
+        &["sweep", "recommend", "report", "bench"],
         &["conclude"],
     ],
     neighbours: &[("units", "store::schema")],
