@@ -31,7 +31,7 @@ const CHILD_DIR: &str = "PLIMSOLL_TEST_LARGE_LOG_DIR";
 const CHILD_KEEPS: &str = "PLIMSOLL_TEST_LARGE_LOG_KEEP";
 
 #[test]
-fn a_large_log_leaves_page_cache_and_memory_small() {
+fn defect_17_a_large_log_leaves_page_cache_and_memory_small() {
     let dir = TestDir::new("large-log");
     let mut wal = match SegmentedWal::open(config(dir.path())) {
         Err(error @ WalError::DirectIoUnsupported { .. }) => return skip(&error.to_string()),
