@@ -4,12 +4,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    pass
-  1    a trial lost acknowledged data, or a service-level objective was missed
+  1    a log failed or lost acknowledged data, or a service-level objective was missed
   2    usage: the command line or the profile is wrong
   3    refused for safety: nothing was written
   4    inconclusive: the measurements do not support an answer
@@ -42,6 +42,31 @@ const REPORT_EXAMPLES: &str = "\
 Examples:
   plimsoll report results/20260301T020000Z-db1-nightly-3f9a";
 
+const BENCH_LONG: &str = "\
+Measures the log and the bare device in turns, in the same rounds, and prints the log's rate and \
+latency as ratios to what the device does without a log. A ratio holds where a number does not: the \
+machine may be shared and the disk of any speed. Beside each ratio stands the target that the log is \
+held to; a target that is missed is reported and is no error. Every record that was acknowledged is \
+read back, except what a truncation gave up.
+
+Cases:
+  one           1 thread, 128 B: against a bare loop of single durable block writes
+  threads8      8 threads, 128 B
+  threads64     64 threads, 128 B
+  threads64-4k  64 threads, 4 KiB: against the device's durable sequential bandwidth
+  encrypted64   64 threads, 128 B, with a key: against the same without
+  busy          1 and 8 threads beside one busy process per core: against the same undisturbed
+  rollover      8 threads, 4 MiB segments, truncated all the time: slowest commit against p99
+
+The log is written as fast as the disk takes it, so the free space must hold what the disk takes in \
+1.2 times S seconds.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  plimsoll bench --against-ceiling
+  plimsoll bench --against-ceiling --only one,threads64 --rounds 9 --seconds 2
+  plimsoll bench --against-ceiling --target /mnt/nvme/plimsoll-data --json ceiling.json";
+
 /// `plimsoll`, as given on the command line.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -68,7 +93,16 @@ pub(crate) enum Verb {
     /// Write a stored run's report and recommendation again
     #[command(long_about = REPORT_LONG, after_long_help = with_exit_codes(REPORT_EXAMPLES))]
     Report(ReportArgs),
+    /// Measure the log beside the bare device and print the ratios
+    #[command(long_about = BENCH_LONG, after_long_help = with_exit_codes(BENCH_EXAMPLES))]
+    Bench(BenchArgs),
+    /// Keep one core busy until standard input ends; `bench` runs it as other people's load
+    #[command(name = SPIN_VERB, hide = true)]
+    Spin,
 }
+
+/// Name of the hidden verb.
+pub(crate) const SPIN_VERB: &str = "__spin";
 
 /// Arguments of `plimsoll sweep`.
 #[derive(Clone, Debug, Args)]
@@ -105,6 +139,55 @@ pub(crate) struct ReportArgs {
     /// Folder of the run, as `sweep` made it
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
+}
+
+/// Arguments of `plimsoll bench`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Compare with the device's own ceiling, measured in the same rounds; the only comparison
+    /// there is
+    #[arg(long, required = true)]
+    pub against_ceiling: bool,
+
+    /// Directory to measure in, on the disk to measure; created when missing and removed again
+    #[arg(long, value_name = "DIR", default_value = "plimsoll-data")]
+    pub target: PathBuf,
+
+    /// Rounds: each measures every case once
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+
+    /// Seconds of each measurement, 0.01 to 60
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = measured_seconds)]
+    pub seconds: f64,
+
+    /// Only these cases
+    #[arg(long, value_name = "CASE", value_delimiter = ',')]
+    pub only: Vec<BenchCase>,
+
+    /// Write everything that was measured to this file as JSON, too
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What `plimsoll bench` can compare. Told in [`BENCH_LONG`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchCase {
+    One,
+    Threads8,
+    Threads64,
+    #[value(name = "threads64-4k")]
+    Threads64Of4k,
+    Encrypted64,
+    Busy,
+    Rollover,
+}
+
+fn measured_seconds(text: &str) -> Result<f64, String> {
+    let allowed = 0.01..=60.0;
+    let seconds: Option<f64> = text.parse().ok().filter(|seconds| allowed.contains(seconds));
+    seconds.ok_or_else(|| "allowed: 0.01 to 60 seconds".to_owned())
 }
 
 fn with_exit_codes(examples: &str) -> String {
@@ -166,8 +249,42 @@ mod tests {
     }
 
     #[test]
+    fn bench_has_the_documented_defaults_and_takes_every_option() {
+        let Verb::Bench(bench) = parse(&["bench", "--against-ceiling"]).unwrap().verb else {
+            panic!("not a bench");
+        };
+        assert_eq!((bench.rounds, bench.seconds, bench.only), (5, 1.0, vec![]));
+        assert_eq!((bench.target.as_path(), bench.json), (Path::new("plimsoll-data"), None));
+        let words = "bench --against-ceiling --target /d --rounds 2 --seconds 0.05 \
+                     --only one,threads64-4k --json f";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let Verb::Bench(bench) = parse(&words).unwrap().verb else {
+            panic!("not a bench");
+        };
+        assert_eq!((bench.rounds, bench.seconds), (2, 0.05));
+        assert_eq!(bench.only, [BenchCase::One, BenchCase::Threads64Of4k]);
+        assert_eq!(bench.json.as_deref(), Some(Path::new("f")));
+    }
+
+    #[test]
+    fn every_case_of_bench_is_told_in_its_help() {
+        let help = parse(&["bench", "--help"]).unwrap_err().to_string();
+        for case in BenchCase::value_variants() {
+            let name = case.to_possible_value().expect("a name").get_name().to_owned();
+            let told = help.lines().any(|line| line.trim_start().starts_with(&format!("{name}  ")));
+            assert!(told, "{name}: {help}");
+        }
+        assert!(!parse(&["--help"]).unwrap_err().to_string().contains(SPIN_VERB));
+    }
+
+    #[test]
     fn wrong_usage_exits_with_2() {
         for words in [
+            &["bench"][..],
+            &["bench", "--against-ceiling", "--rounds", "0"],
+            &["bench", "--against-ceiling", "--seconds", "nan"],
+            &["bench", "--against-ceiling", "--seconds", "1s"],
+            &["bench", "--against-ceiling", "--only", "two"],
             &["sweep"][..],
             &["sweep", "p", "--seed", "-1"],
             &["sweep", "p", "--sed", "1"],
@@ -181,7 +298,7 @@ mod tests {
 
     #[test]
     fn long_help_shows_examples_and_every_exit_code() {
-        for verb in ["sweep", "report"] {
+        for verb in ["sweep", "report", "bench"] {
             let help = parse(&[verb, "--help"]).unwrap_err().to_string();
             assert!(help.contains(&format!("plimsoll {verb} ")), "{help}");
             for code in ["0", "1", "2", "3", "4", "130"] {

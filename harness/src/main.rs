@@ -11,6 +11,7 @@ mod units;
 mod cli;
 mod host;
 mod profile;
+mod scratch;
 mod stats;
 // Floor 3: the load and the measuring. Only `workload` uses the library to write.
 mod measure;
@@ -18,6 +19,7 @@ mod workload;
 // Floor 4: what a run leaves on disk.
 mod store;
 // Floor 5: the verbs, which never import each other.
+mod bench;
 mod recommend;
 mod report;
 mod sweep;
@@ -30,7 +32,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, ReportArgs, SweepArgs, Verb};
+use bench::BenchError;
+use cli::{BenchArgs, Cli, ReportArgs, SweepArgs, Verb};
 use conclude::{Conclusion, conclude};
 use sweep::{Outcome, SweepError};
 
@@ -45,6 +48,11 @@ fn main() -> ExitCode {
     let code = match Cli::parse().verb {
         Verb::Sweep(args) => sweep_verb(&args),
         Verb::Report(args) => report_verb(&args),
+        Verb::Bench(args) => bench_verb(&args),
+        Verb::Spin => {
+            bench::spin();
+            EXIT_PASS
+        }
     };
     ExitCode::from(code)
 }
@@ -71,6 +79,25 @@ fn sweep_verb(args: &SweepArgs) -> u8 {
 
 fn report_verb(args: &ReportArgs) -> u8 {
     conclude_and_print(&args.run, false)
+}
+
+/// Targets are reported and never enforced: the machine under them may be any.
+fn bench_verb(args: &BenchArgs) -> u8 {
+    match bench::run(args) {
+        Ok(measured) => {
+            print(&measured.text);
+            if measured.interrupted { EXIT_INTERRUPTED } else { EXIT_PASS }
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            match error {
+                BenchError::LogFailed(_) => EXIT_TRIAL_FAILED,
+                BenchError::Refused(_) => EXIT_REFUSED,
+                BenchError::Usage(_) | BenchError::Broken(_) => EXIT_USAGE,
+                BenchError::Interrupted => EXIT_INTERRUPTED,
+            }
+        }
+    }
 }
 
 /// Makes everything that follows from a stored run, and says where it is.

@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod plan;
 mod setting;
+mod source;
 mod value;
 
 use std::fs::File;
@@ -16,8 +17,9 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::profile::document::{Section, Source, WHOLE_FILE};
+use crate::profile::document::Section;
 use crate::profile::error::Problem;
+use crate::profile::source::{Source, WHOLE_FILE};
 use crate::profile::value::{count_bounds, duration_bounds};
 use crate::store::schema::Settings;
 use crate::units::format_seconds;

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
 
-use crate::profile::document::Source;
 use crate::profile::error::{Problem, ProfileError};
+use crate::profile::source::Source;
 use crate::units::{UnitError, format_bytes, format_duration_us, parse_bytes, parse_duration_us};
 
 /// One value of the document.

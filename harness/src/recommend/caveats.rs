@@ -8,7 +8,7 @@ use crate::store::schema::{Analysis, Environment, Manifest, RunStatus, Settings}
 use crate::units::{format_change, format_change_estimate, format_rate, format_share};
 
 use super::choice::{Choice, LOAD, varies};
-use super::effects::Noise;
+use super::noise::Noise;
 use super::observations::{Fate, Observations, rate};
 use super::wording::counted;
 

@@ -9,6 +9,7 @@
 mod caveats;
 mod choice;
 mod effects;
+mod noise;
 mod observations;
 mod reasons;
 mod settings_file;
@@ -24,7 +25,7 @@ use crate::store::schema::{
     Analysis, Manifest, Recommendation, SCHEMA_VERSION, TrialResult, TrialStatus,
 };
 
-use effects::Noise;
+use noise::Noise;
 use observations::Observations;
 
 pub(crate) use settings_file::recommended_toml;

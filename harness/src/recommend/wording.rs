@@ -5,7 +5,7 @@ use crate::stats::has_interval;
 use crate::store::schema::{Estimate, LevelEffect};
 use crate::units::{format_change, format_change_estimate, format_share};
 
-use super::effects::Noise;
+use super::noise::Noise;
 
 /// Says what an axis did; `levels` begins with the baseline.
 pub(crate) fn axis_sentence(

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::SweepError;
+use crate::profile::ASSUMED_LOG_BYTES_PER_SECOND;
 use crate::scratch::Interrupts;
 use crate::scratch::Scratch;
-use crate::profile::ASSUMED_LOG_BYTES_PER_SECOND;
 use crate::store::schema::Plan;
 use crate::units::format_data;
-use crate::workload::{self, Unusable};
+use crate::workload;
 
 /// Segments that exist beside those the trial fills: the one being written, one ready ahead, and
 /// one of the log that reads back.
@@ -67,19 +67,7 @@ impl Target {
             .map_err(SweepError::Usage)?;
         let probed = workload::probe(scratch.path());
         scratch.remove().map_err(SweepError::Broken)?;
-        probed.map(|_| ()).map_err(|error| SweepError::Refused(self.refusal(&error)))
-    }
-
-    fn refusal(&self, why: &Unusable) -> anyhow::Error {
-        let path = self.path.display();
-        match why {
-            Unusable::NoDirectIo { filesystem } => anyhow!(
-                "the file system of {path} ({filesystem}) does not support direct I/O (O_DIRECT); \
-                 name a directory on ext4, XFS or btrfs with --target"
-            ),
-            Unusable::NoSpace => anyhow!("{path} has no space left; free some"),
-            Unusable::Other(reason) => anyhow!("no log can be opened in {path}: {reason}"),
-        }
+        probed.map(|_| ()).map_err(|error| SweepError::Refused(anyhow!(error.sentence(&self.path))))
     }
 }
 

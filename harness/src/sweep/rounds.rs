@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::scratch::Interrupts;
 use super::preflight::Target;
 use super::progress::{BlockReport, Progress};
 use super::trial::{Place, run_trial};
 use crate::profile::block_order;
+use crate::scratch::Interrupts;
 use crate::store::RunFolder;
 use crate::store::schema::{Plan, RunStatus, TrialStatus};
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 use sha2::{Digest, Sha256};
 
-use crate::scratch::Interrupts;
 use super::preflight::Target;
-use crate::scratch::Scratch;
 use super::utc_now;
 use crate::host::other_runnable;
 use crate::measure::{intervals_csv, latency_summary};
+use crate::scratch::Interrupts;
+use crate::scratch::Scratch;
 use crate::store::schema::{
     Configuration, LatencySummary, Plan, SCHEMA_VERSION, TrialResult, TrialStatus,
 };

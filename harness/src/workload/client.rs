@@ -89,8 +89,17 @@ pub(super) struct ClientLog {
     pub(super) commits_in_time: u64,
     pub(super) latency_ns: Histogram<u64>,
     pub(super) interval_latency_ns: Vec<Histogram<u64>>,
+    /// From when to when each acknowledged commit took, by sequence number, if that was asked for.
+    pub(super) spans: Option<Vec<Span>>,
     /// What ended it early.
     pub(super) error: Option<WalError>,
+}
+
+/// From when to when something took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) began: Instant,
+    pub(super) ended: Instant,
 }
 
 /// A client before it starts. Everything it needs is allocated by then.
@@ -106,6 +115,7 @@ impl<'a> Client<'a> {
         number: u32,
         committer: &'a GroupCommitter,
         payloads: &'a Payloads,
+        keep_spans: bool,
     ) -> Result<Self, Problem> {
         let log = ClientLog {
             acknowledged_lsns: Vec::new(),
@@ -113,6 +123,7 @@ impl<'a> Client<'a> {
             commits_in_time: 0,
             latency_ns: latency_histogram_ns()?,
             interval_latency_ns: interval_histograms_ns()?,
+            spans: keep_spans.then(Vec::new),
             error: None,
         };
         Ok(Self { number, committer, payloads, log })
@@ -151,6 +162,9 @@ impl ClientLog {
     /// The rate counts acknowledgements within the measured time, the latency all commits that
     /// began in it: neither is bent by what hangs over its ends.
     fn note(&mut self, schedule: &Schedule, began: Instant, acknowledged: Instant) {
+        if let Some(spans) = &mut self.spans {
+            spans.push(Span { began, ended: acknowledged });
+        }
         if acknowledged >= schedule.measure_from && acknowledged < schedule.measure_until {
             self.commits_in_time += 1;
         }
@@ -192,6 +206,7 @@ mod tests {
             commits_in_time: 0,
             latency_ns: latency_histogram_ns().expect("histogram"),
             interval_latency_ns: interval_histograms_ns().expect("histograms"),
+            spans: None,
             error: None,
         }
     }

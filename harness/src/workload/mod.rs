@@ -4,6 +4,7 @@
 //! Knows the library through its public API only, and nothing of plans, files of results or
 //! reports. How fast a trial was counts for nothing if its proof fails.
 
+mod checkpoint;
 mod client;
 mod config;
 mod payload;
@@ -22,9 +23,12 @@ use plimsoll::{
 use crate::host::{Pressure, PressureChange};
 use crate::store::schema::Settings;
 
+use checkpoint::{CheckpointLog, Checkpoints};
 use client::{Client, ClientLog, Gate, Schedule};
 use payload::Payloads;
 use verify::{ReadBack, Submitted, check};
+
+pub(crate) use checkpoint::Disruptions;
 
 /// Equal parts of the measured time that latencies are also kept by.
 pub(crate) const INTERVALS: usize = 10;
@@ -87,6 +91,28 @@ pub(crate) struct Measurement {
 /// log had to do without it: such a measurement would carry the wrong name. [`Problem::Failed`]
 /// when the log failed, or an acknowledged record is not there as it was submitted.
 pub(crate) fn run(load: &Load<'_>) -> Result<Measurement, Problem> {
+    run_with(load, None).map(|(measurement, _)| measurement)
+}
+
+/// As [`run`], while the log is truncated every `every` to its last two segments, as an embedder's
+/// checkpoints do, and says what commits took near rollovers and truncations. What was truncated
+/// before the end cannot be read back and is not counted as verified.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_truncating(
+    load: &Load<'_>,
+    every: Duration,
+) -> Result<(Measurement, Disruptions), Problem> {
+    let (measurement, disruptions) = run_with(load, Some(every))?;
+    let missing = || Problem::Failed("the log was not truncated".into());
+    Ok((measurement, disruptions.ok_or_else(missing)?))
+}
+
+fn run_with(
+    load: &Load<'_>,
+    truncate_every: Option<Duration>,
+) -> Result<(Measurement, Option<Disruptions>), Problem> {
     let config = config::build(load.settings, load.directory)?;
     let wal = SegmentedWal::open(config.clone()).map_err(|error| config::classify(&error))?;
     let committer =
@@ -97,7 +123,7 @@ pub(crate) fn run(load: &Load<'_>) -> Result<Measurement, Problem> {
     }
 
     let payloads = Payloads::new(load.seed, load.settings.record_size_bytes)?;
-    let loaded = apply(load, &committer, &payloads)?;
+    let loaded = apply(load, &committer, &payloads, truncate_every)?;
     if let Some((client, error)) = first_error(&loaded.clients) {
         return Err(Problem::Failed(format!("client {client} was told: {error}")));
     }
@@ -105,8 +131,16 @@ pub(crate) fn run(load: &Load<'_>) -> Result<Measurement, Problem> {
     // Lets go of the directory's lock.
     drop(committer);
     closed.map_err(|error| Problem::Failed(format!("closing the log: {error}")))?;
-    let verified_records = read_back(config, &payloads, &loaded.clients)?;
-    loaded.measurement(format!("{}: {}", engine.active, engine.reason), verified_records)
+    let truncated_before_lsn =
+        loaded.checkpoints.as_ref().map_or(0, |log| log.truncated_before_lsn);
+    let verified_records = read_back(config, &payloads, &loaded.clients, truncated_before_lsn)?;
+    let disruptions = loaded
+        .checkpoints
+        .as_ref()
+        .map(|log| log.disruptions(&loaded.clients, &loaded.schedule))
+        .transpose()?;
+    let engine = format!("{}: {}", engine.active, engine.reason);
+    Ok((loaded.measurement(engine, verified_records)?, disruptions))
 }
 
 /// Why no log can be had in a directory.
@@ -121,6 +155,21 @@ pub(crate) enum Unusable {
     NoSpace,
     /// Something else, in the library's words.
     Other(String),
+}
+
+impl Unusable {
+    /// Says so of the directory that was asked for.
+    pub(crate) fn sentence(&self, directory: &Path) -> String {
+        let path = directory.display();
+        match self {
+            Self::NoDirectIo { filesystem } => format!(
+                "the file system of {path} ({filesystem}) does not support direct I/O (O_DIRECT); \
+                 name a directory on ext4, XFS or btrfs with --target"
+            ),
+            Self::NoSpace => format!("{path} has no space left; free some"),
+            Self::Other(reason) => format!("no log can be opened in {path}: {reason}"),
+        }
+    }
 }
 
 /// Opens a log in an empty directory to learn whether one can be had there at all, and returns the
@@ -145,21 +194,24 @@ pub(crate) fn probe(directory: &Path) -> Result<u64, Unusable> {
 
 /// What lay between the ends of the measured time, and what each client kept.
 struct Loaded {
+    schedule: Schedule,
     clients: Vec<ClientLog>,
+    checkpoints: Option<CheckpointLog>,
     before: WalStats,
     after: WalStats,
     pressure: PressureChange,
 }
 
-/// Runs the clients through warm-up and measured time.
+/// Runs the clients through warm-up and measured time, and truncates the log meanwhile if asked.
 fn apply(
     load: &Load<'_>,
     committer: &GroupCommitter,
     payloads: &Payloads,
+    truncate_every: Option<Duration>,
 ) -> Result<Loaded, Problem> {
     let gate = Gate::default();
     let clients = (0..load.settings.clients)
-        .map(|number| Client::new(number, committer, payloads))
+        .map(|number| Client::new(number, committer, payloads, truncate_every.is_some()))
         .collect::<Result<Vec<Client<'_>>, Problem>>()?;
     thread::scope(|scope| {
         let mut handles = Vec::new();
@@ -176,6 +228,10 @@ fn apply(
         }
         let schedule = Schedule::from_now(load.warmup, load.measured);
         gate.open(schedule);
+        let checkpoints = truncate_every.map(|every| {
+            let checkpoints = Checkpoints { committer, every, until: schedule.measure_until };
+            scope.spawn(move || checkpoints.run())
+        });
         sleep_until(schedule.measure_from);
         let (before, pressure_before) = (committer.stats(), Pressure::sample());
         sleep_until(schedule.measure_until);
@@ -184,8 +240,15 @@ fn apply(
             .into_iter()
             .map(|handle| handle.join().map_err(|_| Problem::Failed("a client panicked".into())))
             .collect::<Result<Vec<ClientLog>, Problem>>()?;
+        let checkpoints = checkpoints
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(Problem::Failed("a checkpoint panicked".into())))
+            })
+            .transpose()?;
         let pressure = pressure_after.since(&pressure_before);
-        Ok(Loaded { clients, before, after, pressure })
+        Ok(Loaded { schedule, clients, checkpoints, before, after, pressure })
     })
 }
 
@@ -236,6 +299,7 @@ fn read_back(
     mut config: SegmentedWalConfig,
     payloads: &Payloads,
     clients: &[ClientLog],
+    truncated_before_lsn: u64,
 ) -> Result<u64, Problem> {
     let unreadable = |error: WalError| Problem::Failed(format!("reading back: {error}"));
     config.preparation = Preparation::None;
@@ -249,6 +313,7 @@ fn read_back(
         .map(|client| Submitted {
             acknowledged_lsns: &client.acknowledged_lsns,
             count: client.submitted,
+            truncated_before_lsn,
         })
         .collect();
     check(records, payloads, &submitted).map_err(|mismatch| Problem::Failed(mismatch.to_string()))

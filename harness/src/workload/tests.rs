@@ -79,3 +79,17 @@ fn a_directory_that_cannot_be_is_a_failure_with_its_path() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_log_that_is_truncated_under_load_is_verified_as_far_as_it_is_there() {
+    let Some(root) = directory() else { return };
+    let settings = Settings { segment_size_bytes: 64 << 10, clients: 2, ..small() };
+    let directory = root.path().join("log");
+    let load = Load { measured: Duration::from_millis(200), ..load(&settings, &directory) };
+    let (found, disruptions) = run_truncating(&load, Duration::from_millis(5)).expect("a trial");
+    assert!(disruptions.rollovers > 0 && disruptions.truncations > 0, "{disruptions:?}");
+    assert!(!disruptions.near_latency_ns.is_empty());
+    assert!(disruptions.near_latency_ns.max() <= found.latency_ns.max());
+    assert!(found.verified_records > 0, "{found:?}");
+    assert!(found.verified_records < found.commits, "some were truncated: {found:?}");
+}

@@ -37,6 +37,9 @@ pub(super) struct Submitted<'a> {
     pub(super) acknowledged_lsns: &'a [u64],
     /// Records submitted, those acknowledged included: the others may be there or not.
     pub(super) count: u64,
+    /// LSN that the log was truncated before, 0 if it was not: what was acknowledged below it may
+    /// be gone.
+    pub(super) truncated_before_lsn: u64,
 }
 
 /// How what was replayed differs from what was submitted.
@@ -133,8 +136,13 @@ pub(super) fn check(
     lost.map_or(Ok(verified), Err)
 }
 
-/// The first acknowledged record among the client's sequence numbers `from..until`.
+/// The first acknowledged record among the client's sequence numbers `from..until` that was not
+/// given up by a truncation.
 fn first_lost(number: usize, client: &Submitted<'_>, from: u64, until: u64) -> Option<Mismatch> {
+    // One client's LSNs ascend.
+    let given_up =
+        client.acknowledged_lsns.partition_point(|lsn| *lsn < client.truncated_before_lsn);
+    let from = from.max(given_up as u64);
     let lsn = acknowledged_lsn(client, from).filter(|_| from < until)?;
     Some(Mismatch::Lost { client: number, sequence: from, lsn })
 }
@@ -168,12 +176,19 @@ mod tests {
             .to_vec()
     }
 
-    fn verdict(records: Vec<ReadBack>) -> Result<u64, Mismatch> {
+    fn verdict_after_truncation(
+        records: Vec<ReadBack>,
+        truncated_before_lsn: u64,
+    ) -> Result<u64, Mismatch> {
         let clients = [
-            Submitted { acknowledged_lsns: &FIRST, count: 3 },
-            Submitted { acknowledged_lsns: &SECOND, count: 3 },
+            Submitted { acknowledged_lsns: &FIRST, count: 3, truncated_before_lsn },
+            Submitted { acknowledged_lsns: &SECOND, count: 3, truncated_before_lsn },
         ];
         check(records.into_iter().map(Ok), &payloads(), &clients)
+    }
+
+    fn verdict(records: Vec<ReadBack>) -> Result<u64, Mismatch> {
+        verdict_after_truncation(records, 0)
     }
 
     #[test]
@@ -242,11 +257,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_truncation_gave_up_may_be_gone_and_nothing_else() {
+        for before_lsn in 0..=6 {
+            for kept_from_lsn in 1..=6 {
+                let mut records = good();
+                records.retain(|record| record.lsn >= kept_from_lsn);
+                let kept = records.len() as u64;
+                let found = verdict_after_truncation(records, before_lsn);
+                if kept_from_lsn <= before_lsn.max(1) {
+                    assert_eq!(found, Ok(kept), "{before_lsn} {kept_from_lsn}");
+                } else {
+                    let lost = matches!(found, Err(Mismatch::Lost { .. }));
+                    assert!(lost, "{before_lsn} {kept_from_lsn}: {found:?}");
+                }
+            }
+        }
+        let mut altered = good();
+        altered[0].payload[20] ^= 1;
+        let found = verdict_after_truncation(altered, 5);
+        assert!(matches!(found, Err(Mismatch::Altered { lsn: 1, .. })), "{found:?}");
+    }
+
+    #[test]
     fn a_read_error_is_no_end_of_the_log() {
         let records = good().into_iter().map(Ok).chain([Err("I/O error".to_owned())]);
         let clients = [
-            Submitted { acknowledged_lsns: &FIRST, count: 3 },
-            Submitted { acknowledged_lsns: &SECOND, count: 3 },
+            Submitted { acknowledged_lsns: &FIRST, count: 3, truncated_before_lsn: 0 },
+            Submitted { acknowledged_lsns: &SECOND, count: 3, truncated_before_lsn: 0 },
         ];
         let unreadable = Mismatch::Unreadable { reason: "I/O error".into() };
         assert_eq!(check(records, &payloads(), &clients), Err(unreadable));

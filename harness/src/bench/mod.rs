@@ -1,0 +1,265 @@
+//! `plimsoll bench --against-ceiling`: the log and the bare device in turns, in the same rounds, as
+//! ratios, each beside the target that the log is held to.
+//!
+//! Nothing is stored but, if asked, one JSON file. Within a round each log runs next to what it is
+//! compared with, and every other round runs backwards, so that whatever drifts cancels.
+
+mod cases;
+mod ratios;
+mod report;
+mod sample;
+mod spin;
+mod table;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use clap::ValueEnum;
+
+use crate::cli::{BenchArgs, BenchCase};
+use crate::host;
+use crate::measure::block_bytes;
+use crate::scratch::{Interrupts, Scratch};
+use crate::units::{format_data, format_seconds};
+use crate::workload;
+
+use cases::{Case, What};
+use report::Report;
+use sample::{Bench, Sample, warmup_seconds};
+
+pub(crate) use spin::spin;
+
+/// Segments of a log beside those that its load fills.
+const SEGMENTS_BESIDE_BYTES: f64 = 3.0 * 64e6;
+
+/// What a bench came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    /// For people.
+    pub(crate) text: String,
+    /// Whether Ctrl-C ended it after fewer rounds.
+    pub(crate) interrupted: bool,
+}
+
+/// Why there is nothing to print.
+#[derive(Debug)]
+pub(crate) enum BenchError {
+    /// The command line is wrong.
+    Usage(anyhow::Error),
+    /// No log can be had there. Nothing was left.
+    Refused(anyhow::Error),
+    /// A log failed, or an acknowledged record was not there as it was submitted.
+    LogFailed(anyhow::Error),
+    /// The device's own speed could not be measured, or files not be removed.
+    Broken(anyhow::Error),
+    /// Ctrl-C before the first round was whole.
+    Interrupted,
+}
+
+impl fmt::Display for BenchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(error)
+            | Self::Refused(error)
+            | Self::LogFailed(error)
+            | Self::Broken(error) => write!(f, "{error:#}"),
+            Self::Interrupted => f.write_str("interrupted before the first round was whole"),
+        }
+    }
+}
+
+impl BenchError {
+    /// Says where it happened.
+    fn within(self, place: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Usage(error) => Self::Usage(error.context(place())),
+            Self::Refused(error) => Self::Refused(error.context(place())),
+            Self::LogFailed(error) => Self::LogFailed(error.context(place())),
+            Self::Broken(error) => Self::Broken(error.context(place())),
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+/// The samples of a round: by case, then by arm.
+type Round = Vec<Vec<Sample>>;
+
+/// Measures what the command line asks for.
+///
+/// # Errors
+/// See [`BenchError`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &BenchArgs) -> Result<Measured, BenchError> {
+    let json = args.json.as_deref().map(create).transpose().map_err(BenchError::Usage)?;
+    let interrupts = Interrupts::install().map_err(BenchError::Broken)?;
+    let existed = args.target.exists();
+    let measured = measure(args, &interrupts);
+    if !existed {
+        // Fails, rightly, if somebody has put something there.
+        let _ = fs::remove_dir(&args.target);
+    }
+    let report = measured?;
+    if let Some(mut file) = json {
+        let name =
+            || format!("cannot write {}", args.json.as_deref().unwrap_or(Path::new("")).display());
+        serde_json::to_writer_pretty(&mut file, &report.document())
+            .map_err(io::Error::from)
+            .and_then(|()| file.write_all(b"\n"))
+            .with_context(name)
+            .map_err(BenchError::Broken)?;
+    }
+    Ok(Measured { text: table::text(&report), interrupted: interrupts.requested() })
+}
+
+/// Before anything is measured: an answer after minutes must not be lost to a wrong path.
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn measure(args: &BenchArgs, interrupts: &Interrupts) -> Result<Report, BenchError> {
+    let unusable = || {
+        let path = args.target.display();
+        format!("{path} cannot be measured in; name a writable directory with --target")
+    };
+    fs::create_dir_all(&args.target).with_context(unusable).map_err(BenchError::Usage)?;
+    let scratch = Scratch::create(&args.target, interrupts)
+        .with_context(unusable)
+        .map_err(BenchError::Usage)?;
+    let natural = workload::probe(&scratch.path().join("probe"))
+        .map_err(|why| BenchError::Refused(anyhow!(why.sentence(&args.target))))?;
+    let environment = host::capture(&args.target);
+    let measured = Duration::from_secs_f64(args.seconds);
+    let bench =
+        Bench::prepare(scratch.path(), block_bytes(Some(natural)), measured, environment.cpus)
+            .map_err(BenchError::Broken)?;
+
+    let cases = chosen(&args.only, bench.block_bytes);
+    let mut report = Report::new(args, environment, bench.block_bytes, cases);
+    for number in 1..=args.rounds {
+        let began = Instant::now();
+        let round = one_round(&bench, &report, number, args, interrupts);
+        match round {
+            Err(BenchError::Interrupted) if !report.rounds.is_empty() => break,
+            round => report.rounds.push(round?),
+        }
+        let seconds = format_seconds(began.elapsed().as_secs_f64());
+        // Nobody reading it is no reason to stop.
+        let _ = writeln!(io::stderr(), "round {number} of {}: {seconds}", args.rounds);
+    }
+    scratch.remove().map_err(BenchError::Broken)?;
+    Ok(report)
+}
+
+/// The device by itself, and then the cases asked for, in the order of the help.
+fn chosen(only: &[BenchCase], block_bytes: u64) -> Vec<Case> {
+    let all = BenchCase::value_variants().iter();
+    let asked = all.filter(|case| only.is_empty() || only.contains(case));
+    let asked = asked.map(|case| cases::case(*case, block_bytes));
+    std::iter::once(cases::device()).chain(asked).collect()
+}
+
+fn one_round(
+    bench: &Bench,
+    report: &Report,
+    number: u32,
+    args: &BenchArgs,
+    interrupts: &Interrupts,
+) -> Result<Round, BenchError> {
+    let mut round = Round::new();
+    for (index, case) in report.cases.iter().enumerate() {
+        // Bare writes of a log's batches, running before it, are as large as those of the round
+        // before.
+        let mut latest: Vec<Option<Sample>> = match report.rounds.last() {
+            Some(earlier) => earlier[index].iter().cloned().map(Some).collect(),
+            None => vec![None; case.arms.len()],
+        };
+        for at in order(case.arms.len(), number) {
+            if interrupts.requested() {
+                return Err(BenchError::Interrupted);
+            }
+            let arm = &case.arms[at];
+            let batch_bytes = match arm.what {
+                What::BareBatchesOf(log) => latest[log].as_ref().map(|log| log.batch_bytes),
+                _ => None,
+            };
+            let sample = bench.measure(arm, batch_bytes).map_err(|error| match error {
+                // Ctrl-C ends the busy processes, too.
+                BenchError::Broken(_) if interrupts.requested() => BenchError::Interrupted,
+                error => error.within(|| format!("{}, {}, round {number}", case.name, arm.name)),
+            })?;
+            latest[at] = Some(sample);
+        }
+        round.push(latest.into_iter().flatten().collect());
+        if index == 0 {
+            check_space(&round[0], args, report.environment.free_bytes)?;
+        }
+    }
+    Ok(round)
+}
+
+/// Forwards in odd rounds, backwards in even ones.
+fn order(arms: usize, round: u32) -> Vec<usize> {
+    if round.is_multiple_of(2) { (0..arms).rev().collect() } else { (0..arms).collect() }
+}
+
+/// Whether a log that is as fast as the device fits into what is free.
+fn check_space(device: &[Sample], args: &BenchArgs, free_bytes: u64) -> Result<(), BenchError> {
+    let fastest = device.iter().map(|sample| sample.bytes_per_second).fold(0.0, f64::max);
+    let needed = (args.seconds + warmup_seconds(args.seconds)) * fastest + SEGMENTS_BESIDE_BYTES;
+    // 0 is an unknown amount.
+    if free_bytes == 0 || free_bytes as f64 >= needed {
+        return Ok(());
+    }
+    Err(BenchError::Refused(anyhow!(
+        "a log as fast as this disk needs {} of free space for {} s, and {} has {}; free some, \
+         name another directory with --target, or use fewer --seconds",
+        format_data(needed),
+        args.seconds,
+        args.target.display(),
+        format_data(free_bytes as f64)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_come_in_the_order_of_the_help_each_once_after_the_device() {
+        let names = |only: &[BenchCase]| -> Vec<&str> {
+            chosen(only, 4096).iter().map(|case| case.name).collect()
+        };
+        let asked = [BenchCase::Threads64, BenchCase::One, BenchCase::One];
+        assert_eq!(names(&asked), ["device", "one", "threads64"]);
+        assert_eq!(names(&[]).len(), 1 + BenchCase::value_variants().len());
+    }
+
+    #[test]
+    fn every_other_round_runs_backwards() {
+        assert_eq!(order(3, 1), [0, 1, 2]);
+        assert_eq!(order(3, 2), [2, 1, 0]);
+    }
+
+    #[test]
+    fn a_disk_without_room_for_the_fastest_log_is_refused() {
+        let args = BenchArgs {
+            against_ceiling: true,
+            target: "/x".into(),
+            rounds: 1,
+            seconds: 1.0,
+            only: Vec::new(),
+            json: None,
+        };
+        let speeds = [0.1e9, 2e9];
+        let device =
+            speeds.map(|bytes_per_second| Sample { bytes_per_second, ..Sample::default() });
+        let error = check_space(&device, &args, 2_000_000_000).expect_err("too small");
+        let error = error.to_string();
+        assert!(error.contains("2.59 GB") && error.contains("2.00 GB"), "{error}");
+        assert!(check_space(&device, &args, 2_600_000_000).is_ok());
+        assert!(check_space(&device, &args, 0).is_ok(), "unknown");
+    }
+}
