@@ -125,12 +125,13 @@ pub(crate) fn format_duration_us(duration_us: u64) -> String {
     format!("{duration_us}us")
 }
 
-/// Prints a span of time roughly, as one says how long something takes: `42 s`, `39 min`, `35.9 h`.
+/// Prints a span of time roughly, as one says how long something takes: `120 ms`, `42 s`, `39 min`, `35.9 h`.
 pub(crate) fn format_seconds(seconds: f64) -> String {
     if !seconds.is_finite() {
         return NOT_AVAILABLE.to_string();
     }
     match seconds {
+        s if s < 0.9995 => format!("{:.0} ms", s * 1_000.0),
         s if s < 9.95 => format!("{s:.1} s"),
         s if s < 119.5 => format!("{s:.0} s"),
         s if s < 119.5 * 60.0 => format!("{:.0} min", s / 60.0),
