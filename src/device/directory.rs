@@ -31,14 +31,19 @@ pub(crate) struct DirectoryLock {
 impl LogDirectory {
     /// Opens the directory, creating it (mode 0700) and its parents when missing.
     pub(crate) fn open_or_create(path: &Path) -> Result<Self> {
-        if !path.is_dir() {
+        let missing: Vec<_> = path.ancestors().take_while(|part| !part.is_dir()).collect();
+        if !missing.is_empty() {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(path)
                 .map_err(WalError::io("create directory", path))?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = parent.unwrap_or(Path::new("."));
+        }
+        // A new name survives power loss once the directory that holds it is synced.
+        for created in missing {
+            let Some(parent) = created.parent() else { continue };
+            let here = Path::new(".");
+            let parent = if parent.as_os_str().is_empty() { here } else { parent };
             File::open(parent)
                 .and_then(|parent| parent.sync_all())
                 .map_err(WalError::io("sync directory", parent))?;
