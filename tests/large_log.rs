@@ -52,6 +52,7 @@ fn defect_17_a_large_log_leaves_page_cache_and_memory_small() {
     assert_cache_is_small(&files, "after appending");
 
     let peak = peak_of_child(dir.path(), false);
+    say(&format!("peak memory of recovery and replay: {} KiB", peak / 1024));
     assert!(peak < MEMORY_LIMIT_BYTES, "recovery and replay took {peak} bytes of memory");
     assert_cache_is_small(&files_in(dir.path()), "after recovery and replay");
 
@@ -63,9 +64,13 @@ fn config(dir: &Path) -> SegmentedWalConfig {
     SegmentedWalConfig::new(dir)
 }
 
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#[expect(clippy::print_stderr, reason = "what was measured, and why a test was skipped")]
+fn say(what: &str) {
+    eprintln!("{what}");
+}
+
 fn skip(why: &str) {
-    eprintln!("skipped: {why}");
+    say(&format!("skipped: {why}"));
 }
 
 fn files_in(dir: &Path) -> Vec<PathBuf> {
@@ -75,6 +80,7 @@ fn files_in(dir: &Path) -> Vec<PathBuf> {
 
 fn assert_cache_is_small(files: &[PathBuf], when: &str) {
     let cached: usize = files.iter().map(|file| cached_bytes(file)).sum();
+    say(&format!("page cache of the log's files {when}: {} KiB", cached / 1024));
     assert!(cached < CACHE_LIMIT_BYTES, "{when} {cached} bytes are in the page cache");
 }
 
@@ -133,7 +139,6 @@ fn peak_of_child(dir: &Path, keeps: bool) -> usize {
 
 #[test]
 #[ignore = "run by another test, in a process of its own"]
-#[expect(clippy::print_stderr, reason = "tells the parent")]
 fn child_replays_a_large_log() {
     let Some(dir) = env::var_os(CHILD_DIR).map(PathBuf::from) else {
         return skip("only another test runs this, and tells it what to read");
@@ -154,7 +159,7 @@ fn child_replays_a_large_log() {
         }
         assert_eq!(expected_lsn, Lsn::new(RECORDS + 1));
     }
-    eprintln!("peak bytes: {}", peak_bytes());
+    say(&format!("peak bytes: {}", peak_bytes()));
 }
 
 /// The most resident memory this process ever had (proc_pid_status(5)).
