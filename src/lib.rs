@@ -58,7 +58,7 @@ pub use crypto::KeyRing;
 pub use device::{ActiveEngine, Durability, Engine, EngineReport, Geometry};
 pub use error::{Result, WalError};
 pub use lsn::{Lsn, LsnRange};
-pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordKind};
+pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
 pub use replay::{Discarded, RecoveryReport, WalReader};
 pub use segment::{SegmentInfo, TruncateOutcome};
 pub use wal::SegmentedWal;

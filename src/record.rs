@@ -67,6 +67,27 @@ impl KnownKinds {
     }
 }
 
+/// Everything of a record but its payload, for records whose payload is written in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// What it means.
+    pub kind: RecordKind,
+    /// Whose it is.
+    pub tenant: u64,
+    /// Which virtual shard it belongs to.
+    pub vshard: u32,
+    /// Which database it belongs to.
+    pub database: u64,
+}
+
+impl RecordHeader {
+    /// A header with tenant, vshard and database 0.
+    #[must_use]
+    pub fn new(kind: RecordKind) -> Self {
+        Self { kind, tenant: 0, vshard: 0, database: 0 }
+    }
+}
+
 /// A record to append.
 ///
 /// ```
@@ -92,6 +113,13 @@ impl<'a> Record<'a> {
     /// A record with tenant, vshard and database 0. Borrowed payloads are not copied.
     pub fn new(kind: RecordKind, payload: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { kind, tenant: 0, vshard: 0, database: 0, payload: payload.into() }
+    }
+
+    /// Everything but the payload.
+    #[must_use]
+    pub fn header(&self) -> RecordHeader {
+        let &Self { kind, tenant, vshard, database, .. } = self;
+        RecordHeader { kind, tenant, vshard, database }
     }
 
     /// Sets the tenant.

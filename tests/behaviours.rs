@@ -9,8 +9,8 @@ use common::{
     replay_from, segment_paths,
 };
 use plimsoll::{
-    Durability, Engine, KeyRing, KnownKinds, Lsn, LsnRange, Preparation, Record, RecordKind,
-    SegmentedWal, WalError,
+    Durability, Engine, KeyRing, KnownKinds, Lsn, LsnRange, Preparation, Record, RecordHeader,
+    RecordKind, SegmentedWal, WalError,
 };
 
 #[test]
@@ -314,6 +314,54 @@ fn a_batch_is_replayed_whole_or_not_at_all() {
     assert_eq!(lsns(&replay(&wal)), [1]);
     let discarded = wal.recovery().discarded.clone().expect("it says so");
     assert_eq!((discarded.offset_bytes, discarded.batches), (3 * BLOCK_BYTES, 1));
+}
+
+#[test]
+fn a_payload_written_in_place_is_replayed_and_a_panic_appends_nothing() {
+    let dir = TestDir::new("in-place");
+    let mut wal = open(&dir.encrypted_config());
+    let header = RecordHeader { tenant: 4, ..RecordHeader::new(RecordKind::PUT) };
+    let lsn = wal.append_with(header, 5000, |payload| payload[1] = 9).expect("append");
+    assert_eq!(lsn, Lsn::FIRST);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wal.append_with(header, 100, |payload| {
+            payload.fill(1);
+            panic!("half-way");
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(wal.next_lsn(), Lsn::new(2));
+    commit_each(&mut wal, [b"after"]);
+    let records = replay(&wal);
+    let mut expected = vec![0; 5000];
+    expected[1] = 9;
+    assert_eq!(payloads(&records), [expected, b"after".to_vec()]);
+    assert_eq!(records[0].tenant(), 4);
+}
+
+/// What a misdirected write can do: a whole batch of another segment where one of ours was. Its
+/// length must not hide what lies behind it.
+#[test]
+fn a_misdirected_batch_hides_no_acknowledged_record() {
+    for payload_len in [100, 200_000] {
+        let dir = TestDir::new("misdirected");
+        let mut wal = open(&dir.config());
+        commit_each(&mut wal, [vec![1; payload_len]]);
+        wal.close().expect("close");
+        let mut wal = open(&dir.config());
+        commit_each(&mut wal, (0..10).map(|_| [2; 100]));
+        drop(wal);
+        let paths = segment_paths(dir.path());
+        let other = std::fs::read(&paths[0]).expect("read");
+        let batch_at = 2 * BLOCK_BYTES as usize;
+        damage(&paths[1], |bytes| {
+            bytes[2 * batch_at..][..4096].copy_from_slice(&other[batch_at..][..4096]);
+        });
+        assert!(matches!(
+            SegmentedWal::open(dir.config()),
+            Err(WalError::AcknowledgedDataLost { .. })
+        ));
+    }
 }
 
 #[test]

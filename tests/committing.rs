@@ -205,3 +205,23 @@ fn every_task_learns_of_a_failed_write() {
     drop(committer);
     assert!(replay(&open(&config)).is_empty());
 }
+
+#[test]
+fn after_a_rotation_nothing_is_stored_under_the_old_key_or_none() {
+    let dir = TestDir::new("rotation");
+    let mut config = dir.config();
+    config.commit_window = Duration::from_millis(300);
+    let committer = start(&config);
+    let plain = committer.submit(&put(b"in the clear")).expect("submit");
+    committer.rotate_keys(common::key_ring()).expect("rotate");
+    let sealed = committer.submit(&put(b"confidential")).expect("submit");
+    block_on(async { plain.await.and(sealed.await) }).expect("durable");
+    committer.close().expect("close");
+    let on_disk: Vec<u8> = segment_paths(dir.path())
+        .iter()
+        .flat_map(|path| std::fs::read(path).expect("read"))
+        .collect();
+    assert!(on_disk.windows(12).any(|window| window == b"in the clear"));
+    assert!(!on_disk.windows(12).any(|window| window == b"confidential"));
+    assert_eq!(replay(&open(&dir.encrypted_config())).len(), 2);
+}

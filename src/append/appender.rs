@@ -10,7 +10,7 @@ use crate::{
     error::{Result, WalError},
     format::{BATCH_HEADER_LEN, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, frame_len, round_up_len},
     lsn::{Lsn, LsnRange},
-    record::{MAX_PAYLOAD_BYTES, Record},
+    record::{MAX_PAYLOAD_BYTES, Record, RecordHeader},
     segment::{Preparer, SegmentContext, Spare},
 };
 
@@ -83,25 +83,30 @@ impl Appender {
         &self.pool
     }
 
-    /// Seals every later segment with the current key of `keys`. The current segment is left at
-    /// the next batch.
+    /// Seals every later segment with the current key of `keys`. The current segment is left now:
+    /// no record that comes after this is in it.
     pub(crate) fn rotate_keys(&mut self, keys: KeyRing) {
+        self.seal();
         self.keys = Some(keys);
         self.place.remaining_bytes = 0;
     }
 
-    /// Makes room for `records` in one batch, sealing the open batch and moving on to a new
-    /// segment as needed.
+    /// Makes room for records with payloads of these lengths in one batch, sealing the open batch
+    /// and moving on to a new segment as needed.
     ///
     /// # Errors
     ///
     /// A record or batch over the limits, [`WalError::LsnExhausted`], or
     /// [`WalError::NoSpace`]. No LSN has been given out then, and nothing has changed but that the
     /// open batch may be sealed.
-    pub(crate) fn make_room(&mut self, records: &[Record<'_>]) -> Result<Room> {
-        let frames_len = self.frames_len(records)?;
+    pub(crate) fn make_room(
+        &mut self,
+        payload_lens: impl ExactSizeIterator<Item = usize>,
+    ) -> Result<Room> {
+        let records = payload_lens.len();
+        let frames_len = self.frames_len(payload_lens)?;
         if let Some(open) = &self.open {
-            if open.has_room(frames_len, records.len()) {
+            if open.has_room(frames_len, records) {
                 return Ok(Room::Ready);
             }
             self.seal();
@@ -109,25 +114,25 @@ impl Appender {
         self.open_batch(frames_len)
     }
 
-    fn frames_len(&self, records: &[Record<'_>]) -> Result<usize> {
+    fn frames_len(&self, payload_lens: impl ExactSizeIterator<Item = usize>) -> Result<usize> {
         let encrypted = self.keys.is_some();
+        let records = payload_lens.len();
         let mut frames_len = 0_usize;
-        for record in records {
-            let len_bytes = record.payload.len();
+        for len_bytes in payload_lens {
             if len_bytes > MAX_PAYLOAD_BYTES {
                 return Err(WalError::RecordTooLarge { len_bytes, max_bytes: MAX_PAYLOAD_BYTES });
             }
             frames_len = frames_len.saturating_add(frame_len(len_bytes, encrypted));
         }
-        if frames_len > MAX_BATCH_BYTES - BATCH_HEADER_LEN || records.len() > MAX_BATCH_RECORDS {
+        if frames_len > MAX_BATCH_BYTES - BATCH_HEADER_LEN || records > MAX_BATCH_RECORDS {
             return Err(WalError::BatchTooLarge {
-                records: records.len(),
+                records,
                 len_bytes: frames_len,
                 max_records: MAX_BATCH_RECORDS,
                 max_bytes: MAX_BATCH_BYTES - BATCH_HEADER_LEN,
             });
         }
-        let last = self.next_lsn.checked_add(records.len() as u64);
+        let last = self.next_lsn.checked_add(records as u64);
         if last.is_none_or(Lsn::is_exhausted) {
             return Err(WalError::LsnExhausted);
         }
@@ -196,12 +201,17 @@ impl Appender {
         })
     }
 
-    /// Encodes a record for which room was made and returns its LSN.
-    pub(crate) fn push(&mut self, record: &Record<'_>) -> Lsn {
+    /// Encodes a record for which room was made and returns its LSN. `fill` writes the payload.
+    pub(crate) fn push_with(
+        &mut self,
+        record: RecordHeader,
+        payload_len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Lsn {
         let lsn = self.next_lsn;
         debug_assert!(self.open.is_some(), "make_room comes first");
         if let Some(open) = &mut self.open {
-            open.push(record, lsn);
+            open.push(record, payload_len, lsn, fill);
             self.next_lsn = lsn.next();
         }
         lsn
@@ -211,7 +221,8 @@ impl Appender {
     pub(crate) fn push_all(&mut self, records: &[Record<'_>]) -> LsnRange {
         let first = self.next_lsn;
         for record in records {
-            self.push(record);
+            let copy = |place: &mut [u8]| place.copy_from_slice(&record.payload);
+            self.push_with(record.header(), record.payload.len(), copy);
         }
         LsnRange { first, last: self.next_lsn.previous() }
     }

@@ -12,7 +12,7 @@ use crate::{
         associated_data, frame_len, round_up_len, seal_frame,
     },
     lsn::Lsn,
-    record::Record,
+    record::RecordHeader,
     segment::{SegmentContext, Spare},
 };
 
@@ -91,10 +91,16 @@ impl OpenBatch {
         self.records == 0
     }
 
-    /// Encodes a record, which fits and whose length has been checked: nothing can fail any more,
+    /// Encodes a record, which fits and whose length has been checked. `fill` writes its payload
+    /// where it is to lie; should it panic, nothing has been appended. After it nothing can fail,
     /// so that an LSN, once used as a nonce, is never used again.
-    pub(super) fn push(&mut self, record: &Record<'_>, lsn: Lsn) {
-        let payload_len = record.payload.len();
+    pub(super) fn push(
+        &mut self,
+        record: RecordHeader,
+        payload_len: usize,
+        lsn: Lsn,
+        fill: impl FnOnce(&mut [u8]),
+    ) {
         let encrypted = self.context.is_encrypted();
         let len = frame_len(payload_len, encrypted);
         let frame = &mut self.buffer[self.cursor..self.cursor + len];
@@ -108,7 +114,7 @@ impl OpenBatch {
         };
         header.encode(frame);
         let mut end = FRAME_HEADER_LEN + payload_len;
-        frame[FRAME_HEADER_LEN..end].copy_from_slice(&record.payload);
+        fill(&mut frame[FRAME_HEADER_LEN..end]);
         if let Some(cipher) = &self.context.cipher {
             let associated = associated_data(frame, &self.context.identity);
             let tag = cipher.seal(lsn, &associated, &mut frame[FRAME_HEADER_LEN..end]);

@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) stats: WalStats,
     /// Records written the last time: whether there is company to wait for.
     last_batch_records: u64,
+    /// Empty; kept for its memory, so that writing a batch allocates nothing.
+    batches: Vec<SealedBatch>,
     /// Whether the idle thread sleeps until something is committed.
     pub(super) idle_sleeps: bool,
     /// Whether the driver sleeps until something is submitted.
@@ -113,6 +115,7 @@ impl Shared {
                 stats: writer.stats(),
                 working: Some(Working { appender, writer: Some(writer) }),
                 last_batch_records: 0,
+                batches: Vec::new(),
                 idle_sleeps: false,
                 driver_sleeps: false,
             }),
@@ -158,7 +161,7 @@ impl Shared {
         loop {
             self.check()?;
             let appender = state.appender()?;
-            if appender.make_room(records)? == Room::Ready {
+            if appender.make_room(records.iter().map(|r| r.payload.len()))? == Room::Ready {
                 let range = appender.push_all(records);
                 if appender.has_sealed() {
                     self.batch_full.notify_one();
@@ -326,8 +329,8 @@ impl<'a> Lead<'a> {
         let shared = self.shared;
         let state = shared.let_others_join(state);
         let mut state = shared.wait_for_company(state);
+        let mut batches = mem::take(&mut state.batches);
         let appender = state.appender()?;
-        let mut batches = Vec::with_capacity(shared.depth);
         while batches.len() < shared.depth {
             if !appender.has_sealed() && appender.has_open_records() {
                 appender.seal();
@@ -340,11 +343,11 @@ impl<'a> Lead<'a> {
     }
 
     /// Writes batches without holding the lock, then tells everybody.
-    fn write(mut self, batches: Vec<SealedBatch>) -> Result<MutexGuard<'a, State>> {
+    fn write(mut self, mut batches: Vec<SealedBatch>) -> Result<MutexGuard<'a, State>> {
         let shared = self.shared;
         let Some(writer) = &mut self.writer else { return Err(WalError::Closed) };
         let result = batches
-            .into_iter()
+            .drain(..)
             .try_for_each(|batch| writer.submit(batch, false))
             .and_then(|()| writer.sync());
         shared.durable_lsn.store(writer.durable_lsn().get(), Ordering::Release);
@@ -352,6 +355,7 @@ impl<'a> Lead<'a> {
         let mut state = lock(&shared.state);
         state.last_batch_records = writer.stats().records - state.stats.records;
         state.stats = writer.stats();
+        state.batches = batches;
         let sleeper = mem::take(&mut state.idle_sleeps);
         let mut writer = self.writer.take();
         // Without a working half the last handle is gone meanwhile, and the writer goes with it.

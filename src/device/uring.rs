@@ -137,10 +137,13 @@ impl UringEngine {
         }
     }
 
+    fn next_completion(&mut self) -> Option<(u64, i32)> {
+        let entry = self.ring.completion().next()?;
+        Some((entry.user_data(), entry.result()))
+    }
+
     fn collect_completions(&mut self) {
-        let results: Vec<(u64, i32)> =
-            self.ring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
-        for (slot, result) in results {
+        while let Some((slot, result)) = self.next_completion() {
             let Ok(slot) = usize::try_from(slot) else { continue };
             let Some(request) = self.slots.get_mut(slot).and_then(Option::take) else { continue };
             match finish(request, result) {

@@ -3,7 +3,7 @@
 mod log;
 mod open;
 
-use std::{path::Path, slice, sync::Arc};
+use std::{iter, path::Path, slice, sync::Arc};
 
 pub(crate) use log::Log;
 use log::{read_directory, take_page};
@@ -15,7 +15,7 @@ use crate::{
     device::{EngineOptions, EngineReport, Geometry, open_engine},
     error::{Result, WalError},
     lsn::{Lsn, LsnRange},
-    record::{LogRecord, Record},
+    record::{LogRecord, Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
     segment::{SegmentInfo, TruncateOutcome},
 };
@@ -96,8 +96,35 @@ impl SegmentedWal {
     /// [`WalError::RecordTooLarge`] and [`WalError::NoSpace`]: nothing was appended, and the log
     /// goes on. [`WalError::Poisoned`]: the log has failed for good.
     pub fn append(&mut self, record: &Record<'_>) -> Result<Lsn> {
-        self.make_room(slice::from_ref(record))?;
-        let lsn = self.appender.push(record);
+        self.append_all(slice::from_ref(record)).map(|range| range.first)
+    }
+
+    /// Appends a record of `payload_len` bytes that `fill` writes in place, without a copy, and
+    /// returns its LSN. `fill` finds zeros. Should it panic, nothing has been appended.
+    ///
+    /// ```no_run
+    /// # fn example(wal: &mut plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
+    /// use plimsoll::{RecordHeader, RecordKind};
+    /// let page = wal.append_with(RecordHeader::new(RecordKind::PUT), 4096, |payload| {
+    ///     payload[..8].copy_from_slice(&42_u64.to_le_bytes());
+    /// })?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::append`].
+    pub fn append_with(
+        &mut self,
+        record: RecordHeader,
+        payload_len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Lsn> {
+        self.make_room(&iter::once(payload_len))?;
+        let lsn = self.appender.push_with(record, payload_len, |place| {
+            place.fill(0);
+            fill(place);
+        });
         self.write_full_batches()?;
         Ok(lsn)
     }
@@ -112,7 +139,11 @@ impl SegmentedWal {
         if records.is_empty() {
             return Err(WalError::EmptyBatch);
         }
-        self.make_room(records)?;
+        self.append_all(records)
+    }
+
+    fn append_all(&mut self, records: &[Record<'_>]) -> Result<LsnRange> {
+        self.make_room(&records.iter().map(|record| record.payload.len()))?;
         let range = self.appender.push_all(records);
         self.write_full_batches()?;
         Ok(range)
@@ -189,10 +220,13 @@ impl SegmentedWal {
         if self.writer.usable_from_here() { Ok(()) } else { Err(WalError::WrongThread) }
     }
 
-    fn make_room(&mut self, records: &[Record<'_>]) -> Result<()> {
+    fn make_room(
+        &mut self,
+        payload_lens: &(impl ExactSizeIterator<Item = usize> + Clone),
+    ) -> Result<()> {
         self.check_thread()?;
         self.writer.check()?;
-        while self.appender.make_room(records)? == Room::NoBuffer {
+        while self.appender.make_room(payload_lens.clone())? == Room::NoBuffer {
             self.free_a_buffer()?;
         }
         Ok(())
