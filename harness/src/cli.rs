@@ -54,6 +54,8 @@ Cases:
   threads8      8 threads, 128 B
   threads64     64 threads, 128 B
   threads64-4k  64 threads, 4 KiB: against the device's durable sequential bandwidth
+  tasks256      256 tasks of one thread, 128 B
+  tasks256-4k   256 tasks of one thread, 4 KiB: against the device's durable sequential bandwidth
   encrypted64   64 threads, 128 B, with a key: against the same without
   busy          1 and 8 threads beside one busy process per core: against the same undisturbed
   rollover      8 threads, 4 MiB segments, truncated all the time: slowest commit against p99
@@ -179,6 +181,9 @@ pub(crate) enum BenchCase {
     Threads64,
     #[value(name = "threads64-4k")]
     Threads64Of4k,
+    Tasks256,
+    #[value(name = "tasks256-4k")]
+    Tasks256Of4k,
     Encrypted64,
     Busy,
     Rollover,

@@ -40,8 +40,10 @@ pub(super) enum What {
     BareLarge,
     /// Bare durable writes as large as the mean batch of the log in this arm of the same case.
     BareBatchesOf(usize),
-    /// A log.
+    /// A log whose clients are threads.
     Log(Settings),
+    /// A log whose clients are tasks of one thread.
+    LogOfTasks(Settings),
     /// A log that is truncated all the time.
     TruncatedLog(Settings),
 }
@@ -132,12 +134,16 @@ pub(super) fn case(which: BenchCase, block_bytes: u64) -> Case {
         BenchCase::Threads8 => threads8(),
         BenchCase::Threads64 => threads64(),
         BenchCase::Threads64Of4k => threads64_of_4k(),
+        BenchCase::Tasks256 => tasks256(),
+        BenchCase::Tasks256Of4k => tasks256_of_4k(),
         BenchCase::Encrypted64 => encrypted64(),
         BenchCase::Busy => busy(),
         BenchCase::Rollover => rollover(),
     };
     for arm in &mut case.arms {
-        if let What::Log(settings) | What::TruncatedLog(settings) = &mut arm.what {
+        if let What::Log(settings) | What::LogOfTasks(settings) | What::TruncatedLog(settings) =
+            &mut arm.what
+        {
             settings.alignment_bytes = block_bytes;
         }
     }
@@ -158,16 +164,16 @@ fn one() -> Case {
 
 fn threads8() -> Case {
     let target = at_least_per_second(100_000.0, "100 k/s at an F0 of 24.3 k/s");
-    many_threads("threads8", log("8 threads", small_records(8)), target, at_most(3.0))
+    many_callers("threads8", log("8 threads", small_records(8)), target, at_most(3.0))
 }
 
 fn threads64() -> Case {
     let target = at_least_per_second(500_000.0, "500 k/s at an F0 of 24.3 k/s");
     let p99 = Some(Target::AtMost { ratio: 12.0, origin: Some("500 µs at 41 µs a write") });
-    many_threads("threads64", log("64 threads", small_records(64)), target, p99)
+    many_callers("threads64", log("64 threads", small_records(64)), target, p99)
 }
 
-fn many_threads(
+fn many_callers(
     name: &'static str,
     log: Arm,
     rate_target: Option<Target>,
@@ -207,6 +213,31 @@ fn threads64_of_4k() -> Case {
                 at_least(0.70),
             ),
             compare("recycled segments, the same", (3, Bandwidth), (0, Bandwidth), None),
+            compare("batches : bare writes of that size", (1, Batches), (2, Batches), None),
+        ],
+    }
+}
+
+fn tasks256() -> Case {
+    let target = at_least_per_second(2_000_000.0, "2,000 k/s at an F0 of 24.3 k/s");
+    let p99 = Some(Target::AtMost { ratio: 4.9, origin: Some("200 µs at 41 µs a write") });
+    many_callers("tasks256", tasks("256 tasks", small_records(256)), target, p99)
+}
+
+fn tasks256_of_4k() -> Case {
+    use Quantity::{Bandwidth, Batches};
+    let settings =
+        Settings { record_size_bytes: 4 << 10, buffer_size_bytes: 2 << 20, ..small_records(256) };
+    Case {
+        name: "tasks256-4k",
+        arms: vec![large(), tasks("256 tasks, 4 KiB", settings), batches_of(1)],
+        comparisons: vec![
+            compare(
+                "payload : bare 256 KiB writes",
+                (1, Bandwidth),
+                (0, Bandwidth),
+                at_least(0.90),
+            ),
             compare("batches : bare writes of that size", (1, Batches), (2, Batches), None),
         ],
     }
@@ -293,6 +324,10 @@ fn log(name: &'static str, settings: Settings) -> Arm {
     Arm { name, what: What::Log(settings), beside_busy: false }
 }
 
+fn tasks(name: &'static str, settings: Settings) -> Arm {
+    Arm { name, what: What::LogOfTasks(settings), beside_busy: false }
+}
+
 /// The library's defaults: what everybody gets who changes nothing.
 fn small_records(clients: u32) -> Settings {
     Settings { clients, record_size_bytes: SMALL_RECORD_BYTES, ..default_settings() }
@@ -318,7 +353,8 @@ mod tests {
             }
             for (index, arm) in case.arms.iter().enumerate() {
                 if let What::BareBatchesOf(log) = arm.what {
-                    let of_a_log = matches!(case.arms[log].what, What::Log(_));
+                    let of_a_log =
+                        matches!(case.arms[log].what, What::Log(_) | What::LogOfTasks(_));
                     assert!(log < index && of_a_log, "{}: {arm:?}", case.name);
                 }
             }

@@ -106,7 +106,9 @@ impl Report {
             name: arm.name,
             beside_busy_processes: arm.beside_busy,
             settings: match &arm.what {
-                What::Log(settings) | What::TruncatedLog(settings) => Some(settings.clone()),
+                What::Log(settings) | What::LogOfTasks(settings) | What::TruncatedLog(settings) => {
+                    Some(settings.clone())
+                }
                 What::BareBlocks | What::BareLarge | What::BareBatchesOf(_) => None,
             },
             samples: self.samples(case, index).collect(),

@@ -14,7 +14,7 @@ use super::spin::Spinners;
 use crate::host::{Pressure, other_runnable};
 use crate::measure::{CeilingFile, LARGE_WRITE_BYTES, Writes, latency_summary};
 use crate::store::schema::{LatencySummary, Settings};
-use crate::workload::{self, Disruptions, Load, Measurement, Problem};
+use crate::workload::{self, Callers, Disruptions, Load, Measurement, Problem};
 
 /// Time before a log's measured time, as a share of it.
 const WARMUP_SHARE: f64 = 0.2;
@@ -116,8 +116,9 @@ impl Bench {
             What::BareBatchesOf(_) => {
                 self.bare(whole_blocks(log_batch_bytes.unwrap_or_default(), self.block_bytes))
             }
-            What::Log(settings) => self.log(settings, false),
-            What::TruncatedLog(settings) => self.log(settings, true),
+            What::Log(settings) => self.log(settings, Callers::Threads, false),
+            What::LogOfTasks(settings) => self.log(settings, Callers::Tasks, false),
+            What::TruncatedLog(settings) => self.log(settings, Callers::Threads, true),
         };
         if let Some(spinners) = spinners {
             spinners.stop().map_err(BenchError::Broken)?;
@@ -144,11 +145,17 @@ impl Bench {
     }
 
     /// The log's directory is gone afterwards, however it ended.
-    fn log(&self, settings: &Settings, truncated: bool) -> Result<Sample, BenchError> {
+    fn log(
+        &self,
+        settings: &Settings,
+        callers: Callers,
+        truncated: bool,
+    ) -> Result<Sample, BenchError> {
         let directory = self.directory.join("log");
         let measured_seconds = self.measured.as_secs_f64();
         let load = Load {
             settings,
+            callers,
             directory: &directory,
             seed: rand::random(),
             warmup: Duration::from_secs_f64(warmup_seconds(measured_seconds)),

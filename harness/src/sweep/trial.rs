@@ -16,7 +16,7 @@ use crate::store::schema::{
     Configuration, LatencySummary, Plan, SCHEMA_VERSION, TrialResult, TrialStatus,
 };
 use crate::store::{TrialFiles, to_hlog};
-use crate::workload::{self, Load, Measurement, Problem};
+use crate::workload::{self, Callers, Load, Measurement, Problem};
 
 /// Where in the run a trial stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,7 @@ pub(super) fn run_trial(
     let measured = Duration::from_secs_f64(plan.trial_seconds);
     let load = Load {
         settings: &configuration.settings,
+        callers: Callers::Threads,
         directory: scratch.path(),
         seed: trial_seed(plan.seed, place),
         warmup: Duration::from_secs_f64(plan.warmup_seconds),

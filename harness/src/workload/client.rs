@@ -1,10 +1,13 @@
-//! A closed-loop client: commits a record, waits until it is durable, and goes on to the next.
+//! A closed-loop client, a thread or a task: commits a record, waits until it is durable, and goes
+//! on to the next.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::executor::block_on;
+use futures::future::join_all;
 use hdrhistogram::Histogram;
-use plimsoll::{GroupCommitter, Record, RecordKind, WalError};
+use plimsoll::{GroupCommitter, Lsn, Record, RecordKind, WalError};
 
 use super::payload::Payloads;
 use super::{INTERVALS, Problem};
@@ -129,36 +132,82 @@ impl<'a> Client<'a> {
         Ok(Self { number, committer, payloads, log })
     }
 
-    /// Commits from the gate's opening until the end of the measured time.
-    pub(super) fn run(self, gate: &Gate) -> ClientLog {
-        let Self { number, committer, payloads, mut log } = self;
+    /// Commits from the gate's opening until the end of the measured time, blocking its thread.
+    pub(super) fn run(mut self, gate: &Gate) -> ClientLog {
         let Some(schedule) = gate.pass() else {
-            return log;
+            return self.log;
         };
         let mut payload = Vec::new();
-        loop {
-            let sequence = log.submitted;
-            payloads.fill(number, sequence, &mut payload);
-            let record =
-                Record::new(RecordKind::PUT, payload.as_slice()).vshard(number).database(sequence);
-            let began = Instant::now();
-            if began >= schedule.measure_until {
-                return log;
+        while let Some((record, began)) = self.next_record(&schedule, &mut payload) {
+            let outcome = self.committer.commit(&record);
+            if !self.log.take_in(&schedule, began, outcome) {
+                break;
             }
-            log.submitted += 1;
-            match committer.commit(&record) {
-                Ok(lsn) => log.acknowledged_lsns.push(lsn.get()),
-                Err(error) => {
-                    log.error = Some(error);
-                    return log;
-                }
-            }
-            log.note(&schedule, began, Instant::now());
         }
+        self.log
+    }
+
+    /// The same as a task, which awaits each commit.
+    async fn run_as_task(mut self, schedule: Schedule) -> ClientLog {
+        let mut payload = Vec::new();
+        while let Some((record, began)) = self.next_record(&schedule, &mut payload) {
+            let outcome = match self.committer.submit(&record) {
+                Ok(commit) => commit.await,
+                Err(error) => Err(error),
+            };
+            if !self.log.take_in(&schedule, began, outcome) {
+                break;
+            }
+        }
+        self.log
+    }
+
+    /// The next record and the moment its commit begins, `None` at the end of the measured time.
+    fn next_record<'p>(
+        &mut self,
+        schedule: &Schedule,
+        payload: &'p mut Vec<u8>,
+    ) -> Option<(Record<'p>, Instant)> {
+        let sequence = self.log.submitted;
+        self.payloads.fill(self.number, sequence, payload);
+        let record =
+            Record::new(RecordKind::PUT, payload.as_slice()).vshard(self.number).database(sequence);
+        let began = Instant::now();
+        if began >= schedule.measure_until {
+            return None;
+        }
+        self.log.submitted += 1;
+        Some((record, began))
     }
 }
 
+/// Runs all clients as tasks of the calling thread.
+pub(super) fn run_as_tasks(clients: Vec<Client<'_>>, gate: &Gate) -> Vec<ClientLog> {
+    let Some(schedule) = gate.pass() else {
+        return clients.into_iter().map(|client| client.log).collect();
+    };
+    block_on(join_all(clients.into_iter().map(|client| client.run_as_task(schedule))))
+}
+
 impl ClientLog {
+    /// Notes how a commit ended. `false` if the client cannot go on.
+    fn take_in(
+        &mut self,
+        schedule: &Schedule,
+        began: Instant,
+        outcome: Result<Lsn, WalError>,
+    ) -> bool {
+        match outcome {
+            Ok(lsn) => self.acknowledged_lsns.push(lsn.get()),
+            Err(error) => {
+                self.error = Some(error);
+                return false;
+            }
+        }
+        self.note(schedule, began, Instant::now());
+        true
+    }
+
     /// The rate counts acknowledgements within the measured time, the latency all commits that
     /// began in it: neither is bent by what hangs over its ends.
     fn note(&mut self, schedule: &Schedule, began: Instant, acknowledged: Instant) {

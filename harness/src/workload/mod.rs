@@ -24,7 +24,7 @@ use crate::host::{Pressure, PressureChange};
 use crate::store::schema::Settings;
 
 use checkpoint::{CheckpointLog, Checkpoints};
-use client::{Client, ClientLog, Gate, Schedule};
+use client::{Client, ClientLog, Gate, Schedule, run_as_tasks};
 use payload::Payloads;
 use verify::{ReadBack, Submitted, check};
 
@@ -33,11 +33,22 @@ pub(crate) use checkpoint::Disruptions;
 /// Equal parts of the measured time that latencies are also kept by.
 pub(crate) const INTERVALS: usize = 10;
 
+/// What the clients are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callers {
+    /// Each a thread, which blocks in its commit.
+    Threads,
+    /// Tasks of one thread, which await their commits.
+    Tasks,
+}
+
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load<'a> {
     /// The log's settings, and how many clients commit what.
     pub(crate) settings: &'a Settings,
+    /// What the clients are.
+    pub(crate) callers: Callers,
     /// An empty directory for the log; the caller removes it.
     pub(crate) directory: &'a Path,
     /// Seed of the payloads.
@@ -215,11 +226,11 @@ fn apply(
         .collect::<Result<Vec<Client<'_>>, Problem>>()?;
     thread::scope(|scope| {
         let mut handles = Vec::new();
-        for (number, client) in clients.into_iter().enumerate() {
+        for (number, clients) in by_thread(load.callers, clients).into_iter().enumerate() {
             let gate = &gate;
             let handle = thread::Builder::new()
                 .name(format!("client-{number}"))
-                .spawn_scoped(scope, move || client.run(gate))
+                .spawn_scoped(scope, move || run_clients(load.callers, clients, gate))
                 .map_err(|error| {
                     gate.cancel();
                     Problem::Failed(format!("cannot start client {number}: {error}"))
@@ -239,7 +250,10 @@ fn apply(
         let clients = handles
             .into_iter()
             .map(|handle| handle.join().map_err(|_| Problem::Failed("a client panicked".into())))
-            .collect::<Result<Vec<ClientLog>, Problem>>()?;
+            .collect::<Result<Vec<Vec<ClientLog>>, Problem>>()?
+            .into_iter()
+            .flatten()
+            .collect();
         let checkpoints = checkpoints
             .map(|thread| {
                 thread
@@ -250,6 +264,22 @@ fn apply(
         let pressure = pressure_after.since(&pressure_before);
         Ok(Loaded { schedule, clients, checkpoints, before, after, pressure })
     })
+}
+
+/// Divides the clients between threads, in their order.
+fn by_thread(callers: Callers, clients: Vec<Client<'_>>) -> Vec<Vec<Client<'_>>> {
+    match callers {
+        Callers::Threads => clients.into_iter().map(|client| vec![client]).collect(),
+        Callers::Tasks => vec![clients],
+    }
+}
+
+/// What one thread does.
+fn run_clients(callers: Callers, clients: Vec<Client<'_>>, gate: &Gate) -> Vec<ClientLog> {
+    match callers {
+        Callers::Threads => clients.into_iter().map(|client| client.run(gate)).collect(),
+        Callers::Tasks => run_as_tasks(clients, gate),
+    }
 }
 
 impl Loaded {

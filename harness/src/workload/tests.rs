@@ -24,7 +24,7 @@ fn small() -> Settings {
 
 fn load<'a>(settings: &'a Settings, directory: &'a Path) -> Load<'a> {
     let (warmup, measured) = (Duration::from_millis(10), Duration::from_millis(40));
-    Load { settings, directory, seed: 3, warmup, measured }
+    Load { settings, callers: Callers::Threads, directory, seed: 3, warmup, measured }
 }
 
 #[test]
@@ -78,6 +78,17 @@ fn a_directory_that_cannot_be_is_a_failure_with_its_path() {
         Err(Problem::Failed(reason)) => assert!(reason.contains("file/log"), "{reason}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn tasks_are_measured_and_verified_like_threads() {
+    let Some(root) = directory() else { return };
+    let settings = Settings { clients: 50, ..small() };
+    let directory = root.path().join("log");
+    let load = Load { callers: Callers::Tasks, ..load(&settings, &directory) };
+    let found = run(&load).expect("a trial");
+    assert!(found.commits > 50 && found.verified_records >= found.commits, "{found:?}");
+    assert!(found.commit_groups * 2 < found.commits, "tasks share batches: {found:?}");
 }
 
 #[test]
