@@ -5,12 +5,11 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
-use std::error::Error;
-
+use anyhow::Context;
 use plimsoll::{Record, RecordKind, SegmentedWal, SegmentedWalConfig};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let dir = std::env::args_os().nth(1).ok_or("usage: cargo run --example append -- DIR")?;
+fn main() -> anyhow::Result<()> {
+    let dir = std::env::args_os().nth(1).context("usage: cargo run --example append -- DIR")?;
     let mut wal = SegmentedWal::open(SegmentedWalConfig::new(dir))?;
     println!("{} is open, its last record is {}", wal.wal_dir().display(), wal.recovery().last_lsn);
 

@@ -6,15 +6,13 @@
 //!
 //! To see what a crash leaves, end the example `tuned` with SIGKILL and run this afterwards.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
+use anyhow::Context;
 use plimsoll::{SegmentedWal, SegmentedWalConfig};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let dir = std::env::args_os().nth(1).ok_or("usage: cargo run --example recover -- DIR")?;
+fn main() -> anyhow::Result<()> {
+    let dir = std::env::args_os().nth(1).context("usage: cargo run --example recover -- DIR")?;
 
     // Opening refuses, and says where and why, if a promised record may be missing.
     let wal = SegmentedWal::open(SegmentedWalConfig::new(dir))?;

@@ -7,11 +7,11 @@
 #![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use std::{
-    error::Error,
     thread,
     time::{Duration, Instant},
 };
 
+use anyhow::{anyhow, bail};
 use plimsoll::{
     CommitPolicy, GroupCommitter, Record, RecordKind, SegmentedWal, SegmentedWalConfig, WalError,
 };
@@ -19,10 +19,10 @@ use plimsoll::{
 const THREADS: u64 = 8;
 const RUN: Duration = Duration::from_secs(3);
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let (Some(profile), Some(dir)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: cargo run --release --example tuned -- PROFILE.toml DIR".into());
+        bail!("usage: cargo run --release --example tuned -- PROFILE.toml DIR");
     };
     let config = SegmentedWalConfig::from_profile(profile)?.in_dir(dir);
     let committer = GroupCommitter::start(SegmentedWal::open(config)?, CommitPolicy::FromConfig)?;
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let mut commits = 0_u32;
     for thread in threads {
-        commits += thread.join().map_err(|_| "a committing thread panicked")??;
+        commits += thread.join().map_err(|_| anyhow!("a committing thread panicked"))??;
     }
     let rate_per_second = f64::from(commits) / start.elapsed().as_secs_f64();
     let batches = committer.stats().batches;

@@ -29,7 +29,12 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
     config.validate()?;
     let directory = LogDirectory::open_or_create(&config.dir)?;
     let lock = directory.lock()?;
-    let geometry = Geometry::of_file(&directory.lock_path())?;
+    let geometry = Geometry::of_file(&directory.lock_path()).inspect_err(|error| {
+        // No log can be here: leave no lock behind. It harms nothing if it stays.
+        if matches!(error, WalError::DirectIoUnsupported { .. }) {
+            let _ = directory.remove(&directory.lock_path());
+        }
+    })?;
     let block_bytes = config.block_bytes(&geometry)?;
 
     let meta = Arc::new(open_meta(&directory)?);
