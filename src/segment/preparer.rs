@@ -25,8 +25,8 @@ use crate::{
     sync::lock,
 };
 
-/// Zeros for the first block of a recycled file, so that its old header cannot be taken for a
-/// segment's.
+/// Zeros for the first block of a file that has had a life before, so that an old header cannot be
+/// taken for the new segment's should power fail between its name and its header.
 const BLANK_HEADER_BYTES: u64 = MAX_BLOCK_BYTES;
 
 /// A file that is ready to become a segment.
@@ -284,10 +284,7 @@ impl Worker {
 
     fn next_spare(&mut self) -> Result<Spare> {
         if let Some(path) = self.shelf.pop() {
-            let file =
-                SegmentFile::open_for_write(path.clone()).map_err(WalError::io("open", path))?;
-            let fixed_bytes = self.workshop.fixed_bytes(self.workshop.options.segment_bytes);
-            return Ok(Spare { file, fixed_bytes });
+            return self.reuse(path.clone()).map_err(WalError::io("prepare segment", path));
         }
         let number = self.take_number();
         let bytes = self.workshop.options.segment_bytes;
@@ -295,6 +292,18 @@ impl Worker {
         let file = self
             .finish(file, number)
             .map_err(|(path, error)| WalError::io("prepare segment", path)(error))?;
+        Ok(Spare { file, fixed_bytes })
+    }
+
+    /// Takes a spare from the shelf: a recycled segment, or one left by an earlier life, which may
+    /// have got as far as a header.
+    fn reuse(&self, path: PathBuf) -> io::Result<Spare> {
+        let file = SegmentFile::open_for_write(path)?;
+        let fixed_bytes = self.workshop.fixed_bytes(self.workshop.options.segment_bytes);
+        if let Some(len_bytes) = fixed_bytes {
+            file.write_zeros(0, BLANK_HEADER_BYTES.min(len_bytes))?;
+            file.flush()?;
+        }
         Ok(Spare { file, fixed_bytes })
     }
 
@@ -315,10 +324,7 @@ impl Worker {
         if !(recycles && room && self.has_segment_size(&path)) {
             return self.workshop.directory.remove(&path);
         }
-        let blank_bytes = BLANK_HEADER_BYTES.min(self.workshop.options.segment_bytes);
         let file = SegmentFile::open_for_write(path)?;
-        file.write_zeros(0, blank_bytes)?;
-        file.flush()?;
         let number = self.take_number();
         let file = self.finish(file, number).map_err(|(_, error)| error)?;
         self.shelf.push(file.path().to_owned());
@@ -329,5 +335,36 @@ impl Worker {
         let number = self.next_number;
         self.next_number += 1;
         number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::device::BlockBuffer;
+
+    /// A life that ended while it replaced an empty segment leaves a spare with a valid header.
+    #[test]
+    fn a_spare_of_an_earlier_life_comes_without_its_header() {
+        let target = env!("CARGO_MANIFEST_DIR");
+        let dir = tempfile::Builder::new().prefix(".spare").tempdir_in(target).expect("writable");
+        let stale = dir.path().join(spare_name(SpareState::Written, 3));
+        fs::write(&stale, vec![0xee; 128 << 10]).expect("writable");
+        let directory = LogDirectory::open(dir.path()).expect("opens");
+        let meta = Arc::new(MetaStore::create(directory.clone()).expect("created"));
+        let options = PreparerOptions {
+            preparation: Preparation::Recycle,
+            segment_bytes: 128 << 10,
+            ahead: 1,
+        };
+        let preparer =
+            Preparer::start(directory, options, meta, Poison::default()).expect("starts");
+        let spare = preparer.take(4096).expect("a spare");
+        assert_eq!(spare.file.path(), stale, "what is there is used");
+        let mut block = BlockBuffer::allocate(64 << 10).expect("memory");
+        assert_eq!(spare.file.read_at(&mut block, 0).expect("read"), block.len());
+        assert!(block.iter().all(|&byte| byte == 0));
     }
 }
