@@ -14,7 +14,7 @@
 //!  floor 3   crypto        config         keys, validated settings
 //!  floor 2   device                       files, buffers, every system call, all `unsafe`
 //!  floor 1   format  durable  poison      bytes and positions, never I/O
-//!  floor 0   lsn  record  error  sync     the vocabulary
+//!  floor 0   lsn  record  error  level  sync     the vocabulary
 //! ```
 //!
 //! Imports run strictly downward; `tests/layering.rs` holds the code against this drawing.
@@ -43,6 +43,7 @@ mod device;
 mod durable;
 mod error;
 mod format;
+mod level;
 mod lsn;
 mod poison;
 mod record;
@@ -57,6 +58,7 @@ pub use config::{Preparation, SegmentedWalConfig};
 pub use crypto::KeyRing;
 pub use device::{ActiveEngine, Durability, Engine, EngineReport, Geometry};
 pub use error::{Result, WalError};
+pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};
 pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
 pub use replay::{Discarded, RecoveryReport, WalReader};

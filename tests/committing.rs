@@ -13,7 +13,7 @@ use futures::{
     task::LocalSpawnExt,
 };
 use plimsoll::{
-    CommitPolicy, Durability, Engine, GroupCommitter, Lsn, SegmentedWal, SegmentedWalConfig,
+    CommitPolicy, Durability, Engine, GroupCommitter, Level, Lsn, SegmentedWal, SegmentedWalConfig,
     WalError,
 };
 
@@ -99,7 +99,7 @@ fn ten_thousand_tasks_of_one_thread_each_learn_their_own_lsn() {
                     let payload = n.to_le_bytes();
                     let commit = committer.submit(&put(&payload)).expect("submit");
                     let given = commit.lsn();
-                    assert_eq!(commit.await.expect("durable"), given);
+                    assert_eq!(commit.await.expect("durable").lsn(), given);
                     assert!(committer.durable_lsn() >= given);
                     (given, n)
                 };
@@ -126,7 +126,7 @@ fn a_dropped_handle_loses_nothing() {
     }
     let last = committer.submit_batch(&[put(b"x"), put(b"y")]).expect("submit");
     assert_eq!(last.range().count(), 2);
-    assert_eq!(last.wait().expect("durable"), Lsn::new(102));
+    assert_eq!(last.wait().expect("durable").lsn(), Lsn::new(102));
     drop(committer);
     assert_eq!(replay(&open(&dir.config())).len(), 102);
 

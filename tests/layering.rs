@@ -31,7 +31,7 @@ const LIBRARY: Building = Building {
     sources: "src",
     root: "lib",
     floors: &[
-        &["lsn", "record", "error", "sync"],
+        &["lsn", "record", "error", "level", "sync"],
         &["format", "durable", "poison"],
         &["device"],
         &["crypto", "config"],
@@ -41,6 +41,7 @@ const LIBRARY: Building = Building {
     ],
     neighbours: &[
         ("record", "lsn"),
+        ("level", "lsn"),
         ("error", "lsn"),
         ("error", "record"),
         ("config", "crypto"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use futures::future::join_all;
 use hdrhistogram::Histogram;
-use plimsoll::{GroupCommitter, Lsn, Record, RecordKind, WalError};
+use plimsoll::{GroupCommitter, Level, Lsn, Record, RecordKind, WalError};
 
 use super::payload::Payloads;
 use super::{INTERVALS, Problem};
@@ -152,7 +152,7 @@ impl<'a> Client<'a> {
         let mut payload = Vec::new();
         while let Some((record, began)) = self.next_record(&schedule, &mut payload) {
             let outcome = match self.committer.submit(&record) {
-                Ok(commit) => commit.await,
+                Ok(commit) => commit.await.map(Level::lsn),
                 Err(error) => Err(error),
             };
             if !self.log.take_in(&schedule, began, outcome) {
