@@ -209,7 +209,7 @@ impl GroupCommitter {
     /// background thread writes for all submissions.
     ///
     /// Blocks only while every buffer is full: a slow disk slows its callers and never grows
-    /// memory, which is bounded by `buffer_size` × (`pipeline_depth` + 1) and a waker for each
+    /// memory, which is bounded by `buffer_size` × (`pipeline_depth` + 2) and a waker for each
     /// record in those buffers.
     ///
     /// ```no_run

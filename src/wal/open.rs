@@ -158,11 +158,11 @@ fn clear_away(directory: &LogDirectory, recovered: &Recovered) -> Result<()> {
 
 fn buffer_pool(config: &SegmentedWalConfig, block_bytes: u64) -> Result<BufferPool> {
     let memory = |error| WalError::io("map buffers for the log in", &config.dir)(error);
-    // A batch on its way for each in flight, and one that fills meanwhile. Each buffer has a block
-    // to spare for the header of the segment that its batch may start.
+    // A batch on its way for each in flight, one that is full, and one that fills meanwhile. Each
+    // buffer has a block to spare for the header of the segment that its batch may start.
     let buffer_bytes = round_up(config.buffer_size, block_bytes) + block_bytes;
     let sizes = || -> Result<(u16, usize), TryFromIntError> {
-        Ok((u16::try_from(config.pipeline_depth + 1)?, usize::try_from(buffer_bytes)?))
+        Ok((u16::try_from(config.pipeline_depth + 2)?, usize::try_from(buffer_bytes)?))
     };
     let (count, buffer_len) = sizes().map_err(|_| memory(io::ErrorKind::OutOfMemory.into()))?;
     BufferPool::new(count, buffer_len).map_err(memory)
