@@ -32,7 +32,7 @@ const LIBRARY: Building = Building {
     root: "lib",
     floors: &[
         &["lsn", "record", "error", "level", "sync"],
-        &["format", "durable", "poison"],
+        &["format", "durable", "poison", "telemetry"],
         &["device"],
         &["crypto", "config"],
         &["segment"],
