@@ -50,7 +50,6 @@ mod record;
 mod replay;
 mod segment;
 mod sync;
-#[allow(dead_code, unused_imports, reason = "the writer counts with it next")]
 mod telemetry;
 mod wal;
 

@@ -412,7 +412,7 @@ fn both_engines_and_both_ways_to_make_a_batch_durable_write_the_same_log() {
                     wal.append(&put(&n.to_le_bytes().repeat(100))).expect("append");
                 }
                 assert_eq!(wal.sync().expect("sync"), Lsn::new(200));
-                let stats = wal.stats();
+                let stats = wal.stats().counters;
                 assert_eq!((stats.records, stats.payload_bytes), (200, 200 * 400));
                 assert_eq!(stats.flushes > 0, durability == Durability::Fdatasync);
                 drop(wal);

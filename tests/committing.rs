@@ -68,9 +68,9 @@ fn a_quiet_committer_states_that_everything_is_durable() {
     let mut config = dir.config();
     config.idle_marker_after = Duration::from_millis(1);
     let committer = GroupCommitter::start(open(&config), CommitPolicy::FromConfig).expect("start");
-    let markers = committer.stats().markers;
+    let markers = committer.stats().counters.markers;
     committer.commit(&put(b"last")).expect("commit");
-    while committer.stats().markers == markers {
+    while committer.stats().counters.markers == markers {
         std::thread::yield_now();
     }
     drop(committer);

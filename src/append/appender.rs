@@ -16,6 +16,7 @@ use crate::{
     lsn::Lsn,
     record::MAX_PAYLOAD_BYTES,
     segment::{Preparer, SegmentContext, Spare},
+    telemetry::Telemetry,
 };
 
 /// Whether there is a batch to append to.
@@ -44,6 +45,7 @@ pub(crate) struct Appender {
     place: Place,
     keys: Option<KeyRing>,
     preparer: Arc<Preparer>,
+    telemetry: Telemetry,
 }
 
 /// Where the next batch goes.
@@ -65,6 +67,7 @@ impl Appender {
         file: Spare,
         keys: Option<KeyRing>,
         preparer: Arc<Preparer>,
+        telemetry: Telemetry,
         target_bytes: u64,
     ) -> Self {
         let block_bytes = context.block_bytes;
@@ -81,6 +84,7 @@ impl Appender {
             },
             keys,
             preparer,
+            telemetry,
         }
     }
 
@@ -126,7 +130,8 @@ impl Appender {
             }
         }
         Ok(self.open.as_mut().map(|open| {
-            let reserved = open.reserve(size.frames_len, size.records, size.payload_bytes, reach);
+            let Size { frames_len, records, payload_bytes } = size;
+            let reserved = open.reserve(frames_len, records, payload_bytes, reach, &self.telemetry);
             self.next_lsn = reserved.lsns().last.next();
             reserved
         }))
@@ -243,6 +248,11 @@ impl Appender {
     pub(crate) fn open_reach(&self) -> Option<Reach> {
         let outline = self.open.as_ref()?.outline();
         (outline.records > 0).then_some(outline.reach)
+    }
+
+    /// When the first record of the open batch got its place, on the log's clock.
+    pub(crate) fn open_since_ns(&self) -> Option<u64> {
+        self.open.as_ref()?.outline().first_reserved_ns
     }
 
     /// Has the batches that wait to be written get at least so far.

@@ -4,12 +4,7 @@
 //! The buffer's first block is kept free for a segment header, so that a batch that starts a
 //! segment goes to the device in one write together with it.
 
-use std::{
-    ops::Range,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{ops::Range, sync::Arc, thread, time::Duration};
 
 use super::Reservation;
 use crate::{
@@ -18,6 +13,7 @@ use crate::{
     level::Reach,
     lsn::{Lsn, LsnRange},
     segment::{SegmentContext, Spare},
+    telemetry::{SubmittedBatch, Telemetry},
 };
 
 /// Who writes a batch gives way this often for the records that are still being encoded, which
@@ -63,8 +59,8 @@ pub(super) struct Outline {
     pub(super) payload_bytes: u64,
     /// How far it has to get before somebody is answered.
     pub(super) reach: Reach,
-    /// When its first record got its place.
-    pub(super) opened_at: Instant,
+    /// When its first record got its place, on the log's clock.
+    pub(super) first_reserved_ns: Option<u64>,
 }
 
 /// Length of a batch of these frames on disk.
@@ -97,7 +93,7 @@ impl OpenBatch {
             records: 0,
             payload_bytes: 0,
             reach: Reach::Buffered,
-            opened_at: Instant::now(),
+            first_reserved_ns: None,
         };
         Self { buffer: buffer.share(), outline, limit: header_at + limit_bytes }
     }
@@ -121,8 +117,10 @@ impl OpenBatch {
         records: u32,
         payload_bytes: u64,
         reach: Reach,
+        telemetry: &Telemetry,
     ) -> Reservation {
         let outline = &mut self.outline;
+        outline.first_reserved_ns = outline.first_reserved_ns.or_else(|| Some(telemetry.now_ns()));
         let part = self.buffer.part(outline.end..outline.end + frames_len);
         let first = outline.end_lsn();
         outline.end += frames_len;
@@ -130,7 +128,7 @@ impl OpenBatch {
         outline.payload_bytes += payload_bytes;
         outline.reach = outline.reach.max(reach);
         let lsns = LsnRange { first, last: outline.last_lsn() };
-        Reservation::new(part, Arc::clone(&outline.context), lsns)
+        Reservation::new(part, Arc::clone(&outline.context), lsns, telemetry)
     }
 
     /// Has the batch get at least so far.
@@ -190,9 +188,17 @@ impl Outline {
         padded_batch_len(self.end - self.header_at - BATCH_HEADER_LEN, self.context.block_bytes)
     }
 
-    /// Bytes of padding on disk.
-    pub(super) fn padding_len(&self) -> usize {
-        self.disk_len() - (self.end - self.header_at)
+    /// What is counted of it when its write has completed.
+    pub(super) fn as_submitted(&self, write_len: usize, submitted_ns: u64) -> SubmittedBatch {
+        let padding_len = self.disk_len() - (self.end - self.header_at);
+        SubmittedBatch {
+            records: self.records,
+            payload_bytes: self.payload_bytes,
+            device_bytes: write_len as u64,
+            padding_bytes: padding_len as u64,
+            first_reserved_ns: self.first_reserved_ns,
+            submitted_ns,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     lsn::{Lsn, LsnRange},
     record::{Record, RecordHeader, RecordKind},
     segment::SegmentContext,
+    telemetry::{Telemetry, times_encoding_of},
 };
 
 /// A place for records whose LSNs are given out. Dropping it publishes them: the batch is written
@@ -19,11 +20,19 @@ pub(crate) struct Reservation {
     part: BufferPart,
     context: Arc<SegmentContext>,
     lsns: LsnRange,
+    /// Where to say how long encoding took, if that is to be measured.
+    timed: Option<Telemetry>,
 }
 
 impl Reservation {
-    pub(super) fn new(part: BufferPart, context: Arc<SegmentContext>, lsns: LsnRange) -> Self {
-        Self { part, context, lsns }
+    pub(super) fn new(
+        part: BufferPart,
+        context: Arc<SegmentContext>,
+        lsns: LsnRange,
+        telemetry: &Telemetry,
+    ) -> Self {
+        let timed = times_encoding_of(lsns.first).then(|| telemetry.clone());
+        Self { part, context, lsns, timed }
     }
 
     /// The LSNs of its records.
@@ -34,6 +43,7 @@ impl Reservation {
     /// Encodes the records it was made for, and publishes them.
     pub(crate) fn fill(mut self, records: &[Record<'_>]) -> LsnRange {
         debug_assert_eq!(self.lsns.count(), records.len() as u64);
+        let began_ns = self.timed.as_ref().map(Telemetry::now_ns);
         let mut lsn = self.lsns.first;
         let mut rest = &mut self.part[..];
         for record in records {
@@ -46,6 +56,11 @@ impl Reservation {
             (lsn, rest) = (lsn.next(), after);
         }
         debug_assert!(rest.is_empty(), "the whole place is filled");
+        if let Some((telemetry, began_ns)) = self.timed.as_ref().zip(began_ns)
+            && records.len() == 1
+        {
+            telemetry.encoded(telemetry.now_ns().saturating_sub(began_ns));
+        }
         self.lsns
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    SealedBatch, WalStats,
+    SealedBatch,
     batch::{EncodedBatch, Outline},
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     lsn::Lsn,
     poison::Poison,
     segment::{Preparer, SegmentCatalog, Spare, segment_name},
+    telemetry::{BatchOutcome, SubmittedBatch, SubmittedFlush, Telemetry},
 };
 
 /// Token of a flush; writes carry the number of their batch.
@@ -37,6 +38,7 @@ pub(crate) struct WriterParts {
     pub(crate) catalog: Arc<SegmentCatalog>,
     pub(crate) preparer: Arc<Preparer>,
     pub(crate) poison: Poison,
+    pub(crate) telemetry: Telemetry,
     pub(crate) durability: Durability,
     /// What the first segment follows.
     pub(crate) predecessor: Predecessor,
@@ -60,14 +62,15 @@ pub(crate) struct BatchWriter {
     empty_segment: Option<u64>,
     /// Checksum of the newest batch, for the next segment's header.
     last_checksum: u32,
-    /// What the flush on its way covers.
-    flushing: Option<FlushCover>,
+    /// The flush on its way, and what it covers.
+    flushing: Option<(FlushCover, SubmittedFlush)>,
     /// Everything up to this batch is to be made durable, by a flush if need be.
     durable_wanted: Option<BatchTicket>,
     last_submitted: Option<BatchTicket>,
     /// A segment and its first batch: noted in `wal.meta` once that is durable.
     started_segment: Option<(u64, BatchTicket)>,
-    stats: WalStats,
+    /// Records handed to the device since the log was opened.
+    submitted_records: u64,
 }
 
 struct ActiveSegment {
@@ -80,6 +83,8 @@ struct ActiveSegment {
 struct InFlightBatch {
     token: u64,
     ticket: BatchTicket,
+    submitted: SubmittedBatch,
+    outcome: BatchOutcome,
 }
 
 impl BatchWriter {
@@ -98,7 +103,7 @@ impl BatchWriter {
             in_flight: VecDeque::new(),
             next_token: 0,
             returned: Vec::new(),
-            stats: WalStats::default(),
+            submitted_records: 0,
         }
     }
 
@@ -117,8 +122,13 @@ impl BatchWriter {
         self.prefix.durable_lsn()
     }
 
-    pub(crate) fn stats(&self) -> WalStats {
-        self.stats
+    /// Records handed to the device since the log was opened.
+    pub(crate) fn submitted_records(&self) -> u64 {
+        self.submitted_records
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.parts.telemetry
     }
 
     pub(crate) fn poison(&self) -> &Poison {
@@ -170,7 +180,10 @@ impl BatchWriter {
         let range = batch.disk_range(offset_bytes == 0);
         active.offset_bytes += range.len() as u64;
         let file = Arc::clone(&active.file);
-        self.count(&batch.outline, range.len());
+        if batch.outline.records > 0 {
+            self.empty_segment = None;
+        }
+        self.submitted_records += u64::from(batch.outline.records);
 
         let token = self.next_token;
         self.next_token += 1;
@@ -180,7 +193,16 @@ impl BatchWriter {
             self.durable_wanted = Some(ticket);
         }
         self.started_segment = started.map(|number| (number, ticket)).or(self.started_segment);
-        self.in_flight.push_back(InFlightBatch { token, ticket });
+        self.in_flight.push_back(InFlightBatch {
+            token,
+            ticket,
+            submitted: batch.outline.as_submitted(range.len(), self.parts.telemetry.now_ns()),
+            outcome: match (sync, batch.outline.reach) {
+                (WriteSync::Durable, _) => BatchOutcome::Durable,
+                (WriteSync::Volatile, Reach::Durable) => BatchOutcome::AwaitsFlush,
+                (WriteSync::Volatile, _) => BatchOutcome::AcknowledgedWritten,
+            },
+        });
         let buffer = batch.buffer;
         self.parts.device.submit_write(WriteRequest {
             token,
@@ -201,19 +223,6 @@ impl BatchWriter {
             WriteSync::Volatile
         } else {
             WriteSync::Durable
-        }
-    }
-
-    fn count(&mut self, batch: &Outline, disk_len: usize) {
-        let stats = &mut self.stats;
-        stats.batches += 1;
-        stats.markers += u64::from(batch.records == 0);
-        stats.records += u64::from(batch.records);
-        stats.payload_bytes += batch.payload_bytes;
-        stats.device_bytes += disk_len as u64;
-        stats.padding_bytes += batch.padding_len() as u64;
-        if batch.records > 0 {
-            self.empty_segment = None;
         }
     }
 
@@ -253,7 +262,7 @@ impl BatchWriter {
         self.active =
             Some(ActiveSegment { file: Arc::new(file.renamed(path)), number, offset_bytes });
         self.empty_segment = Some(number);
-        self.stats.segments_started += 1;
+        self.parts.telemetry.segment_started();
         Ok(number)
     }
 
@@ -343,12 +352,16 @@ impl BatchWriter {
         // Something failed earlier: what completes now is not acknowledged any more.
         self.check()?;
         if token == FLUSH_TOKEN {
-            if let Some(cover) = self.flushing.take() {
+            if let Some((cover, flush)) = self.flushing.take() {
+                let telemetry = &self.parts.telemetry;
+                telemetry.flush_completed(&flush, telemetry.now_ns());
                 self.prefix.end_flush(cover);
             }
         } else if let Some(position) = self.in_flight.iter().position(|b| b.token == token)
             && let Some(batch) = self.in_flight.remove(position)
         {
+            let telemetry = &self.parts.telemetry;
+            telemetry.batch_completed(&batch.submitted, batch.outcome, telemetry.now_ns());
             self.prefix.complete(batch.ticket);
         }
         self.note_started_segment();
@@ -364,8 +377,9 @@ impl BatchWriter {
             return;
         }
         let Some(active) = &self.active else { return };
-        self.flushing = Some(self.prefix.begin_flush());
-        self.stats.flushes += 1;
+        let telemetry = &self.parts.telemetry;
+        let flush = telemetry.flush_submitted(telemetry.now_ns());
+        self.flushing = Some((self.prefix.begin_flush(), flush));
         self.parts.device.submit_flush(Arc::clone(&active.file), FLUSH_TOKEN);
     }
 

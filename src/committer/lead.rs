@@ -5,7 +5,7 @@ use std::{
     io, mem,
     sync::{MutexGuard, PoisonError, atomic::Ordering},
     thread,
-    time::Instant,
+    time::Duration,
 };
 
 use super::state::{Shared, State};
@@ -69,6 +69,8 @@ impl<'a> Lead<'a> {
         let mut result = Ok(());
         for round in 0.. {
             let takes_more = round < ROUNDS_OF_A_LEAD;
+            // When the oldest record among them got its place.
+            let oldest_ns = state.appender()?.open_since_ns();
             if takes_more {
                 self.gather(&mut state)?;
             }
@@ -84,8 +86,11 @@ impl<'a> Lead<'a> {
             let goes_on = result.is_ok() && writer.is_busy();
 
             state = lock(&shared.state);
-            state.last_batch_records = writer.stats().records - state.stats.records;
-            state.stats = writer.stats();
+            state.last_batch_records = writer.submitted_records() - state.written_records;
+            state.written_records = writer.submitted_records();
+            if let Some(since_ns) = oldest_ns.filter(|_| !goes_on) {
+                state.window.batch_completed(since_ns, &shared.telemetry);
+            }
             state.batches = batches;
             if let Some(working) = &mut state.working {
                 writer.drain_returned().for_each(|buffer| working.appender.put_back(buffer));
@@ -158,12 +163,17 @@ impl Shared {
 
     /// Lets a batch fill for the commit window, or until it is full.
     fn wait_for_company<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        if self.window.is_zero() {
+        let window = state.window.get();
+        if window.is_zero() {
             return state;
         }
-        let end = Instant::now() + self.window;
-        while !state.appender().is_ok_and(|appender| appender.has_sealed()) {
-            let left = end.saturating_duration_since(Instant::now());
+        // Counted from the first record of the batch, which may have waited for the device before.
+        while let Ok(appender) = state.appender()
+            && !appender.has_sealed()
+            && let Some(since_ns) = appender.open_since_ns()
+        {
+            let waited_ns = self.telemetry.now_ns().saturating_sub(since_ns);
+            let left = window.saturating_sub(Duration::from_nanos(waited_ns));
             if left.is_zero() {
                 break;
             }

@@ -6,6 +6,7 @@ mod driver;
 mod idle;
 mod lead;
 mod state;
+mod window;
 
 use std::{
     mem,
@@ -20,7 +21,10 @@ use std::{
 };
 
 pub use self::commit::Commit;
-use self::state::{Patience, Shared};
+use self::{
+    state::{Patience, Shared},
+    window::CommitWindow,
+};
 use crate::{
     append::WalStats,
     crypto::KeyRing,
@@ -46,6 +50,14 @@ pub enum CommitPolicy {
     /// From its first record, this long or until it is full. Worth it only when records arrive
     /// more slowly than the device can flush, and fewer flushes are worth the delay.
     Window(Duration),
+    /// As long as it saves flushes and keeps the 99th percentile of commit latency at this aim: not
+    /// at all while records arrive so fast that the device keeps them together anyway, and never
+    /// longer than half the aim. The percentile is of batches, each as slow as its slowest record.
+    /// An aim that the device cannot keep even without a window is not kept.
+    Adaptive {
+        /// The aim.
+        p99: Duration,
+    },
 }
 
 /// A log that any number of threads commit to. Clones share the log; the last one to be dropped
@@ -85,11 +97,7 @@ impl GroupCommitter {
     pub fn start(mut wal: SegmentedWal, policy: CommitPolicy) -> Result<Self> {
         wal.sync()?;
         wal.share();
-        let window = match policy {
-            CommitPolicy::FromConfig => wal.config().commit_window,
-            CommitPolicy::Greedy => Duration::ZERO,
-            CommitPolicy::Window(window) => window,
-        };
+        let window = CommitWindow::of(policy, wal.config().commit_window);
         let idle_after = wal.config().idle_marker_after;
         let (log, appender, writer) = wal.into_parts();
         let shared = Arc::new(Shared::new(log, appender, writer, window));
@@ -376,10 +384,11 @@ impl GroupCommitter {
         lock(&self.shared().state).next_lsn
     }
 
-    /// What has been written since the log was opened, up to the last completed batch.
+    /// What the log has done since it was opened, up to the last completed batch.
     #[must_use]
     pub fn stats(&self) -> WalStats {
-        lock(&self.shared().state).stats
+        let shared = self.shared();
+        WalStats::new(shared.telemetry.snapshot(), shared.log.engine.clone())
     }
 
     /// What opening found.

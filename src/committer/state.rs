@@ -14,9 +14,10 @@ use std::{
 use super::{
     commit::{TaskWakers, wake_tasks},
     lead::Lead,
+    window::CommitWindow,
 };
 use crate::{
-    append::{Appender, BatchWriter, Reservation, SealedBatch, WalStats},
+    append::{Appender, BatchWriter, Reservation, SealedBatch},
     device::{Broadcast, Epoch},
     error::{Result, WalError},
     level::Reach,
@@ -24,6 +25,7 @@ use crate::{
     poison::Poison,
     record::{Record, RecordHeader},
     sync::lock,
+    telemetry::Telemetry,
     wal::Log,
 };
 
@@ -45,10 +47,9 @@ pub(super) enum Patience {
 pub(super) struct Shared {
     pub(super) log: Arc<Log>,
     pub(super) poison: Poison,
+    pub(super) telemetry: Telemetry,
     /// Batches in flight at once.
     pub(super) depth: usize,
-    /// How long a batch waits for company.
-    pub(super) window: Duration,
     pub(super) state: Mutex<State>,
     /// Every record up to here has reached the device. Written by whoever has the writer.
     written_lsn: AtomicU64,
@@ -75,7 +76,10 @@ pub(super) struct State {
     /// `None` once closed.
     pub(super) working: Option<Working>,
     pub(super) next_lsn: Lsn,
-    pub(super) stats: WalStats,
+    /// How long a batch waits for company.
+    pub(super) window: CommitWindow,
+    /// Records written so far.
+    pub(super) written_records: u64,
     /// Records written the last time: whether there is company to wait for.
     pub(super) last_batch_records: u64,
     /// Empty; kept for its memory, so that writing a batch allocates nothing.
@@ -117,20 +121,21 @@ impl Shared {
         log: Arc<Log>,
         appender: Appender,
         writer: BatchWriter,
-        window: Duration,
+        window: CommitWindow,
     ) -> Self {
         let durable_lsn = writer.durable_lsn();
         Self {
             poison: writer.poison().clone(),
+            telemetry: writer.telemetry().clone(),
             depth: log.config.pipeline_depth as usize,
-            window,
             written_lsn: AtomicU64::new(durable_lsn.get()),
             durable_lsn: AtomicU64::new(durable_lsn.get()),
             is_shut: AtomicBool::new(false),
             writer_free: AtomicBool::new(true),
             state: Mutex::new(State {
                 next_lsn: appender.next_lsn(),
-                stats: writer.stats(),
+                window,
+                written_records: writer.submitted_records(),
                 working: Some(Working { appender, writer: Some(writer) }),
                 last_batch_records: 0,
                 batches: Vec::new(),

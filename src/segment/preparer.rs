@@ -23,6 +23,7 @@ use crate::{
     format::{MAX_BLOCK_BYTES, Meta},
     poison::Poison,
     sync::lock,
+    telemetry::Telemetry,
 };
 
 /// Zeros for the first block of a file that has had a life before, so that an old header cannot be
@@ -55,6 +56,7 @@ pub(crate) struct Preparer {
     thread: Mutex<Option<JoinHandle<()>>>,
     options: PreparerOptions,
     workshop: Workshop,
+    telemetry: Telemetry,
     built_here: AtomicU64,
 }
 
@@ -75,6 +77,7 @@ impl Preparer {
         options: PreparerOptions,
         meta: Arc<MetaStore>,
         poison: Poison,
+        telemetry: Telemetry,
     ) -> Result<Self> {
         let (jobs, job_queue) = channel();
         let (ready_sender, ready) = sync_channel(options.ahead as usize);
@@ -86,6 +89,7 @@ impl Preparer {
             next_number: 0,
             meta,
             poison,
+            telemetry: telemetry.clone(),
         };
         let path = workshop.directory.path().to_owned();
         let thread = thread::Builder::new()
@@ -98,6 +102,7 @@ impl Preparer {
             thread: Mutex::new(Some(thread)),
             options,
             workshop,
+            telemetry,
             built_here: AtomicU64::new(0),
         };
         for _ in 0..options.ahead {
@@ -124,7 +129,10 @@ impl Preparer {
     /// Makes a file in the caller's thread, under a name that the background thread never uses.
     fn build_here(&self, bytes: u64) -> Result<Spare> {
         let number = u64::MAX - self.built_here.fetch_add(1, Ordering::Relaxed);
-        self.workshop.build(&unfinished_name(number), bytes)
+        let began_ns = self.telemetry.now_ns();
+        let spare = self.workshop.build(&unfinished_name(number), bytes)?;
+        self.telemetry.segment_prepared(self.telemetry.now_ns() - began_ns);
+        Ok(spare)
     }
 
     /// Recycles or deletes truncated segments in the background.
@@ -226,6 +234,7 @@ struct Worker {
     next_number: u64,
     meta: Arc<MetaStore>,
     poison: Poison,
+    telemetry: Telemetry,
 }
 
 impl Worker {
@@ -234,7 +243,11 @@ impl Worker {
         for job in jobs {
             match job {
                 Job::Prepare => {
+                    let began_ns = self.telemetry.now_ns();
                     let spare = self.next_spare();
+                    if spare.is_ok() {
+                        self.telemetry.segment_prepared(self.telemetry.now_ns() - began_ns);
+                    }
                     if self.ready.send(spare).is_err() {
                         return;
                     }
@@ -360,7 +373,8 @@ mod tests {
             ahead: 1,
         };
         let preparer =
-            Preparer::start(directory, options, meta, Poison::default()).expect("starts");
+            Preparer::start(directory, options, meta, Poison::default(), Telemetry::new())
+                .expect("starts");
         let spare = preparer.take(4096).expect("a spare");
         assert_eq!(spare.file.path(), stale, "what is there is used");
         let mut block = BlockBuffer::allocate(64 << 10).expect("memory");

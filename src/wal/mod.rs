@@ -546,10 +546,10 @@ impl SegmentedWal {
         self.log.directory.path()
     }
 
-    /// What has been written since the log was opened.
+    /// What the log has done since it was opened, up to the last completed batch.
     #[must_use]
     pub fn stats(&self) -> WalStats {
-        self.writer.stats()
+        WalStats::new(self.writer.telemetry().snapshot(), self.log.engine.clone())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         CatalogEntry, MetaStore, Preparer, PreparerOptions, SegmentCatalog, SegmentContext,
         list_segments, read_meta,
     },
+    telemetry::Telemetry,
 };
 
 /// Fewest blocks of a segment: its header, the marker it starts with, and a batch.
@@ -45,6 +46,7 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
     clear_away(&directory, &recovered)?;
 
     let poison = Poison::default();
+    let telemetry = Telemetry::new();
     let segment_bytes =
         round_up(config.segment_size, block_bytes).max(MIN_SEGMENT_BLOCKS * block_bytes);
     let preparer = Arc::new(Preparer::start(
@@ -56,6 +58,7 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
         },
         Arc::clone(&meta),
         poison.clone(),
+        telemetry.clone(),
     )?);
     let sealed = recovered.segments.iter().map(|segment| CatalogEntry {
         path: segment.path.clone(),
@@ -83,14 +86,22 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
     )?;
     let file = preparer.take(segment_bytes)?;
     let keys = config.keys.clone();
-    let appender =
-        Appender::new(pool, context, file, keys.clone(), Arc::clone(&preparer), segment_bytes);
+    let appender = Appender::new(
+        pool,
+        context,
+        file,
+        keys.clone(),
+        Arc::clone(&preparer),
+        telemetry.clone(),
+        segment_bytes,
+    );
     let writer = BatchWriter::new(WriterParts {
         device,
         directory: directory.clone(),
         catalog: Arc::clone(&catalog),
         preparer: Arc::clone(&preparer),
         poison,
+        telemetry,
         durability: config.durability,
         predecessor,
         empty_segment: recovered.empty_segment,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use plimsoll::{
     ActiveEngine, CommitPolicy, Engine, GroupCommitter, Lsn, Preparation, SegmentedWal,
-    SegmentedWalConfig, WalError, WalStats,
+    SegmentedWalConfig, WalCounters, WalError,
 };
 
 use crate::host::{Pressure, PressureChange};
@@ -208,8 +208,8 @@ struct Loaded {
     schedule: Schedule,
     clients: Vec<ClientLog>,
     checkpoints: Option<CheckpointLog>,
-    before: WalStats,
-    after: WalStats,
+    before: WalCounters,
+    after: WalCounters,
     pressure: PressureChange,
 }
 
@@ -244,9 +244,9 @@ fn apply(
             scope.spawn(move || checkpoints.run())
         });
         sleep_until(schedule.measure_from);
-        let (before, pressure_before) = (committer.stats(), Pressure::sample());
+        let (before, pressure_before) = (committer.stats().counters, Pressure::sample());
         sleep_until(schedule.measure_until);
-        let (after, pressure_after) = (committer.stats(), Pressure::sample());
+        let (after, pressure_after) = (committer.stats().counters, Pressure::sample());
         let clients = handles
             .into_iter()
             .map(|handle| handle.join().map_err(|_| Problem::Failed("a client panicked".into())))
@@ -297,7 +297,7 @@ impl Loaded {
             }
         }
         let (before, after) = (self.before, self.after);
-        let groups = |stats: &WalStats| stats.batches.saturating_sub(stats.markers);
+        let groups = |stats: &WalCounters| stats.batches.saturating_sub(stats.markers);
         Ok(Measurement {
             commits: self.clients.iter().map(|client| client.commits_in_time).sum(),
             commit_groups: groups(&after).saturating_sub(groups(&before)),
