@@ -357,6 +357,14 @@ mod tests {
             assert_eq!(case.name, named.get_name());
             assert!(!case.comparisons.is_empty() && case.comparisons[0].target.is_some());
             for comparison in &case.comparisons {
+                if let Value::Least(values) = &comparison.against
+                    && let Some(Value::Share(share, _)) = values.last()
+                {
+                    assert!(
+                        comparison.what.contains(&format!("{share:.2} disk")),
+                        "{comparison:?}"
+                    );
+                }
                 for value in [&comparison.of, &comparison.against] {
                     let arms = value.arms();
                     assert!(!arms.is_empty(), "{}: {comparison:?}", case.name);

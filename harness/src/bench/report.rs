@@ -73,14 +73,13 @@ impl Report {
     pub(super) fn targets(&self) -> Targets {
         let mut targets = Targets::default();
         for (case, comparison, ratio) in self.compared() {
-            if comparison.target.is_none() {
-                continue;
-            }
-            let named = || format!("{} ({})", case.name, comparison.what);
+            let Some(target) = comparison.target else { continue };
+            let (case, what) = (case.name, comparison.what);
+            let one = TargetDocument { case, what, target, ratio: ratio.median };
             match ratio.target_met {
                 Some(true) => targets.met += 1,
-                Some(false) => targets.missed.push(named()),
-                None => targets.unknown.push(named()),
+                Some(false) => targets.missed.push(one),
+                None => targets.unknown.push(one),
             }
         }
         targets
@@ -153,10 +152,18 @@ impl Report {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Targets {
     pub(super) met: usize,
-    /// Case and comparison of each.
-    pub(super) missed: Vec<String>,
+    pub(super) missed: Vec<TargetDocument>,
     /// Those without a ratio: too few samples, or a measurement that cannot be had here.
-    pub(super) unknown: Vec<String>,
+    pub(super) unknown: Vec<TargetDocument>,
+}
+
+/// One target, and the ratio that was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct TargetDocument {
+    pub(super) case: &'static str,
+    pub(super) what: &'static str,
+    pub(super) target: Target,
+    pub(super) ratio: Option<f64>,
 }
 
 /// The JSON file. Units are in the names; ratios have none.

@@ -106,17 +106,22 @@ fn batch_bytes(bytes: f64) -> String {
     format!("{} KiB", three_digits(bytes / 1024.0))
 }
 
-/// How it went, at a glance.
+/// How it went, at a glance: what was met as a number, what was not by name.
 fn summary(report: &Report) -> String {
     let targets = report.targets();
     let all = targets.met + targets.missed.len() + targets.unknown.len();
-    let mut text = format!("Targets met: {} of {all}", targets.met);
-    for (what, named) in [("not met", &targets.missed), ("not known", &targets.unknown)] {
+    let mut text = format!("Targets met: {} of {all}.\n", targets.met);
+    for (what, named) in [("Not met", &targets.missed), ("Not known", &targets.unknown)] {
         if !named.is_empty() {
-            text.push_str(&format!("; {what}: {}", named.join(", ")));
+            text.push_str(&format!("\n{what}:\n\n"));
+        }
+        for one in named {
+            let found = one.ratio.map_or(DASH.to_owned(), three_digits);
+            let wanted = target(one.target);
+            text.push_str(&format!("- {}, {}: {found}, target {wanted}\n", one.case, one.what));
         }
     }
-    text + ".\n"
+    text
 }
 
 fn table<const COLUMNS: usize>(
@@ -231,8 +236,11 @@ pub(super) mod tests {
     #[test]
     fn the_summary_names_what_was_missed_and_what_is_unknown() {
         let mut report = report(1);
-        let unknown = "Targets met: 0 of 2; not met: one (commits : bare block writes); not known: \
-                       one (p99 : p99 of bare block writes).\n";
+        let unknown = "Targets met: 0 of 2.\n\n\
+                       Not met:\n\n\
+                       - one, commits : bare block writes: 0.950, target ≥ 0.970\n\n\
+                       Not known:\n\n\
+                       - one, p99 : p99 of bare block writes: –, target ≤ 1.10\n";
         assert_eq!(summary(&report), unknown);
         report.rounds[0][1][1] = sample(20_000.0, Some(60.0));
         assert_eq!(summary(&report), "Targets met: 2 of 2.\n");

@@ -100,12 +100,13 @@ impl Owner<'_> {
                     return;
                 }
             }
-            let Some(oldest) = self.on_their_way.front() else { return };
-            let oldest = (oldest.client, oldest.lsn);
-            match self.advance(oldest.1) {
+            let Some(oldest) = self.on_their_way.front().map(|record| record.client) else {
+                return;
+            };
+            match self.advance() {
                 Ok(durable_lsn) => self.answer(durable_lsn, shift, &mut ready),
                 Err(error) => {
-                    self.clients[oldest.0].log.error = Some(error);
+                    self.clients[oldest].log.error = Some(error);
                     return;
                 }
             }
@@ -125,11 +126,13 @@ impl Owner<'_> {
         self.clients[client].log.error.is_none()
     }
 
-    /// Moves what was appended towards the disk and returns what is durable, at least `oldest`.
-    fn advance(&mut self, _oldest: Lsn) -> Result<Lsn, WalError> {
+    /// Moves what was appended towards the disk until something is durable, and returns the last
+    /// durable LSN. Everything that is on its way goes along: one write for all.
+    fn advance(&mut self) -> Result<Lsn, WalError> {
         self.wal.sync()
     }
 
+    /// Acknowledges what is durable; whose record it was is ready for the next.
     fn answer(&mut self, durable_lsn: Lsn, shift: &Shift<'_>, ready: &mut Vec<usize>) {
         let now = Instant::now();
         while let Some(first) = self.on_their_way.front()
