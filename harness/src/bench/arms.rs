@@ -1,6 +1,7 @@
 //! The measurements that cases are put together from.
 
-use super::case::{Arm, Comparison, Log, Target, Value, What};
+use super::case::{Arm, Comparison, Log, Value, What};
+use super::targets::Target;
 use crate::measure::Pages;
 use crate::profile::default_settings;
 use crate::store::schema::Settings;

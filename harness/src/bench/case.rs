@@ -1,9 +1,8 @@
-//! What a case is made of: the measurements that a round makes, the values that are compared in
-//! each round, and the targets that their ratios are held to.
-
-use serde::Serialize;
+//! What a case is made of: the measurements that a round makes, and the values that are compared in
+//! each round.
 
 use super::sample::Sample;
+use super::targets::Target;
 use crate::measure::Pages;
 use crate::store::schema::Settings;
 use crate::workload::Callers;
@@ -107,21 +106,6 @@ pub(super) enum Quantity {
     CacheGrowth,
 }
 
-/// What a ratio is held to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Target {
-    AtLeast {
-        ratio: f64,
-        /// The target as it was set on the reference machine, if that was no ratio.
-        origin: Option<&'static str>,
-    },
-    AtMost {
-        ratio: f64,
-        origin: Option<&'static str>,
-    },
-}
-
 impl Value {
     /// In a round of the case; `None` where it was not measured or the sample does not support it.
     pub(super) fn in_round(&self, round: &[Sample]) -> Option<f64> {
@@ -168,27 +152,9 @@ impl From<(usize, Quantity)> for Value {
     }
 }
 
-impl Target {
-    pub(super) fn is_met(self, found: f64) -> bool {
-        match self {
-            Self::AtLeast { ratio, .. } => found >= ratio,
-            Self::AtMost { ratio, .. } => found <= ratio,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn targets_are_met_at_their_own_value_and_on_the_right_side() {
-        let least = Target::AtLeast { ratio: 0.97, origin: None };
-        let most = Target::AtMost { ratio: 1.1, origin: None };
-        assert!(least.is_met(0.97) && least.is_met(2.0) && !least.is_met(0.969));
-        assert!(most.is_met(1.1) && most.is_met(0.5) && !most.is_met(1.101));
-        assert!(!least.is_met(f64::NAN) && !most.is_met(f64::NAN));
-    }
 
     #[test]
     fn the_better_of_two_does_without_one_and_the_lower_of_two_does_not() {

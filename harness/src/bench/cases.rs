@@ -1,53 +1,21 @@
-//! What is compared with what, as a table: for each case the measurements a round makes, the ratios
-//! taken of them, and the targets those are held to.
+//! What is compared with what, as a table: for each case the measurements a round makes and the
+//! ratios taken of them.
 
 use super::arms::{
     batches_of, beside_busy, blocks, compare, large, large_records, large_records_of_tasks, owner,
     recycled, sealed, small_records, tasks, threads, truncated,
 };
-use super::case::{Arm, Case, Quantity, Target, Value, What};
+use super::case::{Arm, Case, Quantity, Value, What};
+use super::targets::{
+    OF_8_THREADS, OF_64_THREADS, OF_256_TASKS, OF_ONE_CLIENT, SHARE_OF_THE_DISK_BY_TASKS,
+    SHARE_OF_THE_DISK_BY_THREADS, Targets, at_least, at_most,
+};
 use crate::cli::BenchCase;
 use crate::measure::Pages;
 use crate::store::schema::Settings;
 
-/// Single durable writes a second (F0) of the machine that the targets were set on. Its absolute
-/// targets become multiples of F0, so that they say something of other disks too.
-pub(super) const REFERENCE_F0_PER_SECOND: f64 = 24_300.0;
-
-/// Payload of 4 KiB records, as a share of what the device takes in 256 KiB writes.
-const SHARE_OF_THE_DISK_BY_THREADS: f64 = 0.70;
-const SHARE_OF_THE_DISK_BY_TASKS: f64 = 0.90;
-
 /// Segments so large that none is begun in a measured second on the reference machine.
 const ENDLESS_SEGMENT_BYTES: u64 = 512 << 20;
-
-const fn at_least(ratio: f64) -> Option<Target> {
-    Some(Target::AtLeast { ratio, origin: None })
-}
-
-const fn at_most(ratio: f64) -> Option<Target> {
-    Some(Target::AtMost { ratio, origin: None })
-}
-
-/// A rate of the reference machine, as a multiple of its F0.
-const fn at_least_per_second(rate: f64, origin: &'static str) -> Option<Target> {
-    Some(Target::AtLeast { ratio: rate / REFERENCE_F0_PER_SECOND, origin: Some(origin) })
-}
-
-/// The targets of a rate and a p99.
-type Targets = (Option<Target>, Option<Target>);
-
-const OF_ONE_CLIENT: Targets = (at_least(0.97), at_most(1.1));
-const OF_8_THREADS: Targets =
-    (at_least_per_second(100_000.0, "100 k/s at an F0 of 24.3 k/s"), at_most(3.0));
-const OF_64_THREADS: Targets = (
-    at_least_per_second(500_000.0, "500 k/s at an F0 of 24.3 k/s"),
-    Some(Target::AtMost { ratio: 12.0, origin: Some("500 µs at 41 µs a write") }),
-);
-const OF_256_TASKS: Targets = (
-    at_least_per_second(2_000_000.0, "2,000 k/s at an F0 of 24.3 k/s"),
-    Some(Target::AtMost { ratio: 4.9, origin: Some("200 µs at 41 µs a write") }),
-);
 
 /// The device by itself: F0 and bandwidth for the heading.
 pub(super) fn device() -> Case {
@@ -409,14 +377,5 @@ mod tests {
                 assert_eq!((&with_auto, *beside_busy), (&auto.0, auto.1), "{comparison:?}");
             }
         }
-    }
-
-    #[test]
-    fn absolute_targets_are_multiples_of_the_reference_machines_f0() {
-        let (Some(Target::AtLeast { ratio, origin }), _) = OF_64_THREADS else {
-            panic!("no target");
-        };
-        assert!((ratio - 20.6).abs() < 0.05, "{ratio}");
-        assert!(origin.is_some());
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::case::{Arm, Quantity, What};
-use super::cases::REFERENCE_F0_PER_SECOND;
 use super::report::Report;
 use super::sample::{DisruptionSummary, Sample};
+use super::targets::REFERENCE_F0_PER_SECOND;
 use super::words::{DASH, grouped, printable};
 use crate::stats::median;
 use crate::units::{

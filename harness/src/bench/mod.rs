@@ -13,6 +13,7 @@ mod report;
 mod sample;
 mod spin;
 mod table;
+mod targets;
 mod words;
 
 use std::fmt;

@@ -65,7 +65,8 @@ pub(super) fn ratio(comparison: &Comparison, rounds: &[&[Sample]]) -> Ratio {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{Quantity, Target};
+    use super::super::case::Quantity;
+    use super::super::targets::Target;
     use super::*;
 
     fn comparison(quantity: Quantity, target: Option<Target>) -> Comparison {

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Round;
-use super::case::{Arm, Case, Comparison, Target, What};
+use super::case::{Arm, Case, Comparison, What};
 use super::ratios::{Ratio, ratio};
 use super::sample::Sample;
+use super::targets::Target;
 use crate::cli::BenchArgs;
 use crate::host;
 use crate::store::schema::{Environment, Settings};

@@ -4,11 +4,12 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::case::{Arm, Case, Quantity, Target, What};
+use super::case::{Arm, Case, Quantity, What};
 use super::heading::heading;
 use super::ratios::Ratio;
 use super::report::Report;
 use super::sample::Sample;
+use super::targets::Target;
 use super::words::{DASH, quantity, three_digits};
 use crate::stats::median;
 

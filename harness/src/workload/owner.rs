@@ -132,7 +132,8 @@ impl Owner<'_> {
         self.wal.sync()
     }
 
-    /// Acknowledges what is durable; whose record it was is ready for the next.
+    /// Acknowledges what is durable; whose record it was is ready for the next. All of them learn
+    /// it in the same moment.
     fn answer(&mut self, durable_lsn: Lsn, shift: &Shift<'_>, ready: &mut Vec<usize>) {
         let now = Instant::now();
         while let Some(first) = self.on_their_way.front()
