@@ -68,7 +68,7 @@ quiet and beside load
   rollover      8 threads, 4 MiB segments, truncated all the time: slowest commit against p99
 
 While the clients still run, the log is taken at its word: the record of its durable LSN is looked \
-up on the device. All cases take about 7 minutes with 5 rounds of 0.5 s.
+up on the device. All cases together take about 6 minutes, more on a slow disk.
 
 The log is written as fast as the disk takes it, so the free space must hold what the disk takes in \
 1.2 times S seconds and half a second more, and three segments: 512 MiB each in `steady`, 64 MiB \
@@ -172,7 +172,7 @@ pub(crate) struct BenchArgs {
     pub rounds: u32,
 
     /// Seconds of each measurement, 0.01 to 60
-    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = measured_seconds)]
+    #[arg(long, value_name = "S", default_value_t = 0.7, value_parser = measured_seconds)]
     pub seconds: f64,
 
     /// Only these cases
@@ -275,7 +275,7 @@ mod tests {
         let Verb::Bench(bench) = parse(&["bench", "--against-ceiling"]).unwrap().verb else {
             panic!("not a bench");
         };
-        assert_eq!((bench.rounds, bench.seconds, bench.only), (5, 1.0, vec![]));
+        assert_eq!((bench.rounds, bench.seconds, bench.only), (5, 0.7, vec![]));
         assert_eq!((bench.target.as_path(), bench.json), (Path::new("plimsoll-data"), None));
         let words = "bench --against-ceiling --target /d --rounds 2 --seconds 0.05 \
                      --only one,threads64-4k --json f";
