@@ -59,12 +59,10 @@ Cases:
   owner1        1 client of the thread that owns the log, 128 B: against single block writes
   owner256      256 clients of the thread that owns the log, 128 B
   encrypted64   64 threads, 128 B, with a key: against the same without
-  encrypted-4k  64 threads and 256 tasks, 4 KiB, with a key: against one core's AES, the device and \
-the same without
+  encrypted-4k  64 threads and 256 tasks, 4 KiB, with a key: against one core's AES and the device
   steady        64 threads, 256 tasks, an owner's 256 clients: allocations and page cache
   busy          1 and 8 threads beside one busy process per core: against the same undisturbed
-  engines       8 threads, engine `auto`: against both engines forced, 1 and 4 batches in flight, \
-quiet and beside load
+  engines       8 threads, `auto`: against both engines forced, 1 and 4 in flight, with such load too
   rollover      8 threads, 4 MiB segments, truncated all the time: slowest commit against p99
 
 While the clients still run, the log is taken at its word: the record of its durable LSN is looked \

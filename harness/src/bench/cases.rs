@@ -87,7 +87,7 @@ fn many_clients(name: &'static str, log: Arm, (rate_target, p99_target): Targets
         arms: vec![blocks(), log, batches_of(1)],
         comparisons: vec![
             compare("commits : bare block writes (F0)", (1, Rate), (0, Rate), rate_target),
-            compare("p99 : one durable write (p50)", (1, P99), (0, P50), p99_target),
+            compare("p99 : p50 of bare block writes", (1, P99), (0, P50), p99_target),
             compare("batches : bare writes of that size", (1, Batches), (2, Batches), None),
         ],
     }
