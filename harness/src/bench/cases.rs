@@ -108,7 +108,7 @@ fn large_payload(name: &'static str, log: Arm, share: f64) -> Case {
                 disk(),
                 at_least(share),
             ),
-            compare("recycled segments, the same", (4, Bandwidth), disk(), None),
+            compare("payload, recycled segments : the disk", (4, Bandwidth), disk(), None),
             compare("payload : 256 KiB, ordinary pages", (2, Bandwidth), (0, Bandwidth), None),
             compare("payload : 256 KiB, huge pages", (2, Bandwidth), (1, Bandwidth), None),
             compare("batches : bare writes of that size", (2, Batches), (3, Batches), None),
@@ -237,7 +237,7 @@ fn busy() -> Case {
         comparisons: vec![
             compare("1 thread, beside load : without", (3, Rate), (2, Rate), at_least(0.5)),
             compare("8 threads, beside load : without", (5, Rate), (4, Rate), at_least(0.5)),
-            compare("bare block writes, the same", (1, Rate), (0, Rate), None),
+            compare("bare block writes, beside load : without", (1, Rate), (0, Rate), None),
         ],
     }
 }
