@@ -85,7 +85,8 @@ pub(crate) enum Problem {
     Failed(String),
 }
 
-/// What a trial measured. Warm-up is left out of everything but `verified_records`.
+/// What a trial measured. Warm-up, and what is committed while the log is looked at afterwards, are
+/// left out of everything but `verified_records`.
 #[derive(Debug)]
 pub(crate) struct Measurement {
     /// Commits acknowledged within the measured time.
