@@ -21,7 +21,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use plimsoll::{
     ActiveEngine, Engine, EngineReport, KeyRing, Lsn, Preparation, SegmentedWal,
-    SegmentedWalConfig, WalError, WalStats,
+    SegmentedWalConfig, WalCounters, WalError,
 };
 use serde::Serialize;
 
@@ -289,7 +289,7 @@ impl Loaded {
             }
         }
         let Observed { before, after, .. } = self.observed;
-        let grown = |count: fn(&WalStats) -> u64| count(&after).saturating_sub(count(&before));
+        let grown = |count: fn(&WalCounters) -> u64| count(&after).saturating_sub(count(&before));
         Ok(Measurement {
             commits: self.clients.iter().map(|client| client.commits_in_time).sum(),
             commit_groups: grown(|stats| stats.batches.saturating_sub(stats.markers)),

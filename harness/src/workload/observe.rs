@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::Instant;
 
-use plimsoll::{Lsn, WalStats};
+use plimsoll::{Lsn, WalCounters};
 
 use super::gate::{Gate, Schedule};
 use super::promise::check_durable_lsn;
@@ -15,7 +15,7 @@ use crate::host::{Pressure, PressureChange, allocations_so_far, page_cache_bytes
 /// A log that others are working on.
 pub(super) trait Subject {
     /// What it has written.
-    fn stats(&self) -> WalStats;
+    fn counters(&self) -> WalCounters;
 
     /// Everything up to here is promised to survive power loss.
     fn durable_lsn(&self) -> Lsn;
@@ -31,8 +31,8 @@ pub(super) struct Observer<'a, S: Subject> {
 #[derive(Debug)]
 pub(super) struct Observed {
     pub(super) schedule: Schedule,
-    pub(super) before: WalStats,
-    pub(super) after: WalStats,
+    pub(super) before: WalCounters,
+    pub(super) after: WalCounters,
     pub(super) pressure: PressureChange,
     /// Of the whole process in the measured time.
     pub(super) allocations: u64,
@@ -50,11 +50,11 @@ impl<S: Subject> Observer<'_, S> {
         sleep_until(schedule.measure_from);
         // Sampling allocates, so the allocations are counted from after the one sample to before
         // the other.
-        let (before, pressure_before) = (self.subject.stats(), Pressure::sample());
+        let (before, pressure_before) = (self.subject.counters(), Pressure::sample());
         let allocations_before = allocations_so_far();
         sleep_until(schedule.measure_until);
         let allocations = allocations_so_far().saturating_sub(allocations_before);
-        let (after, pressure_after) = (self.subject.stats(), Pressure::sample());
+        let (after, pressure_after) = (self.subject.counters(), Pressure::sample());
         let cached_bytes_after = self.cached_bytes();
         let durable_checks = if load.under_watch { self.check_durable_lsn() } else { Ok(0) };
         gate.release();

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use plimsoll::{Lsn, SegmentedWal, WalError, WalStats};
+use plimsoll::{Lsn, SegmentedWal, WalCounters, WalError};
 
 use super::client::{Client, ClientLog, Span};
 use super::gate::{Gate, Shift};
@@ -15,21 +15,21 @@ use super::{Loaded, Problem, Trial, refuse_another_engine};
 
 /// What the owner shows to those beside it, after each batch.
 #[derive(Debug, Default)]
-struct Progress(Mutex<(WalStats, Lsn)>);
+struct Progress(Mutex<(WalCounters, Lsn)>);
 
 impl Progress {
     fn show(&self, wal: &SegmentedWal) {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = (wal.stats(), wal.durable_lsn());
+        *shown = (wal.counters(), wal.durable_lsn());
     }
 
-    fn shown(&self) -> (WalStats, Lsn) {
+    fn shown(&self) -> (WalCounters, Lsn) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Subject for Progress {
-    fn stats(&self) -> WalStats {
+    fn counters(&self) -> WalCounters {
         self.shown().0
     }
 
@@ -129,7 +129,11 @@ impl Owner<'_> {
     /// Moves what was appended towards the disk until something is durable, and returns the last
     /// durable LSN. Everything that is on its way goes along: one write for all.
     fn advance(&mut self) -> Result<Lsn, WalError> {
-        self.wal.sync()
+        self.wal.submit()?;
+        match self.on_their_way.front() {
+            Some(oldest) => self.wal.wait(oldest.lsn),
+            None => self.wal.poll(),
+        }
     }
 
     /// Acknowledges what is durable; whose record it was is ready for the next. All of them learn

@@ -5,7 +5,7 @@ use std::thread;
 
 use futures::executor::block_on;
 use futures::future::join_all;
-use plimsoll::{CommitPolicy, GroupCommitter, Lsn, SegmentedWal, WalStats};
+use plimsoll::{CommitPolicy, GroupCommitter, Level, Lsn, SegmentedWal, WalCounters};
 
 use super::checkpoint::Checkpoints;
 use super::client::{Client, ClientLog};
@@ -14,8 +14,8 @@ use super::observe::{Observer, Subject};
 use super::{Callers, Loaded, Problem, Trial, config, refuse_another_engine};
 
 impl Subject for GroupCommitter {
-    fn stats(&self) -> WalStats {
-        self.stats()
+    fn counters(&self) -> WalCounters {
+        self.counters()
     }
 
     fn durable_lsn(&self) -> Lsn {
@@ -117,7 +117,7 @@ async fn run_as_task(
     let mut payload = Vec::new();
     while let Some((record, began)) = client.next_record(&shift, &mut payload) {
         let outcome = match committer.submit(&record) {
-            Ok(commit) => commit.await,
+            Ok(commit) => commit.await.map(Level::lsn),
             Err(error) => Err(error),
         };
         if !client.log.take_in(&shift.schedule, began, outcome) {
