@@ -184,6 +184,7 @@ impl BatchWriter {
             self.empty_segment = None;
         }
         self.submitted_records += u64::from(batch.outline.records);
+        self.parts.preparer.note_appended(range.len() as u64);
 
         let token = self.next_token;
         self.next_token += 1;
