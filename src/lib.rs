@@ -57,7 +57,7 @@ pub use append::WalStats;
 pub use committer::{Commit, CommitPolicy, GroupCommitter};
 pub use config::{Preparation, SegmentedWalConfig};
 pub use crypto::KeyRing;
-pub use device::{ActiveEngine, Durability, Engine, EngineReport, Geometry};
+pub use device::{ActiveEngine, Durability, Engine, EngineReport, EngineTrial, Geometry};
 pub use error::{Result, WalError};
 pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};

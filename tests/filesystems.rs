@@ -16,7 +16,9 @@ use std::{
 };
 
 use common::{TestDir, lsns, put, replay};
-use plimsoll::{Durability, Engine, Lsn, Preparation, SegmentedWal, SegmentedWalConfig, WalError};
+use plimsoll::{
+    ActiveEngine, Durability, Engine, Lsn, Preparation, SegmentedWal, SegmentedWalConfig, WalError,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -123,6 +125,45 @@ const COMBINATIONS: [(Engine, Durability, Preparation); 5] = [
     (Engine::Uring, Durability::Dsync, Preparation::None),
     (Engine::Uring, Durability::Fdatasync, Preparation::Allocate),
 ];
+
+/// A loop device can be told that it needs no flush; then the choice of an engine is open, and is
+/// made by a trial.
+#[test]
+fn where_the_device_needs_no_flush_the_engine_is_chosen_by_a_trial() {
+    let mounted = match LoopMount::new("engine-trial", &["mkfs.ext4", "-q"], 64 * MIB, 512) {
+        Ok(mounted) => mounted,
+        Err(why) => return skip(&why),
+    };
+    let name = mounted.device.rsplit('/').next().unwrap_or_default();
+    if let Err(why) = fs::write(format!("/sys/block/{name}/queue/write_cache"), "write through") {
+        return skip(&format!("the write cache of {name} cannot be set: {why}"));
+    }
+    let mut config = small_segments(mounted.log_dir());
+    config.pipeline_depth = 4;
+    let mut wal = SegmentedWal::open(config.clone()).expect("opens");
+    assert_eq!(wal.geometry().volatile_cache, Some(false));
+    let engine = wal.stats().engine;
+    assert_eq!(engine.requested, Engine::Auto);
+    match &engine.trial {
+        Some(trial) => {
+            assert!(engine.reason.contains(&trial.uring_per_second.to_string()), "{engine:?}");
+            assert!(engine.reason.contains(&trial.blocking_per_second.to_string()), "{engine:?}");
+            let wins = trial.uring_per_second > trial.blocking_per_second / 100 * 110;
+            assert_eq!(engine.active == ActiveEngine::Uring, wins, "{engine:?}");
+        }
+        None => assert!(engine.reason.contains("refused"), "{engine:?}"),
+    }
+    for len in [0, 1, 100_000, 700_000] {
+        append_and_sync(&mut wal, len).expect("append");
+    }
+    drop(wal);
+    config.durability = Durability::Fdatasync;
+    let wal = SegmentedWal::open(config).expect("opens");
+    assert_holds(&wal, Lsn::FIRST, Lsn::new(4));
+    assert_eq!(wal.engine().active, ActiveEngine::Blocking, "fdatasync in a queue starves");
+    let names: Vec<_> = fs::read_dir(mounted.log_dir()).expect("listed").collect();
+    assert!(!format!("{names:?}").contains("engine-trial.tmp"), "{names:?}");
+}
 
 /// Opens, appends over several segments, is cut off, and opens again.
 fn works_on(filesystem: &str, mkfs: &[&str], size_bytes: u64) {

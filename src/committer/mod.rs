@@ -97,7 +97,7 @@ impl GroupCommitter {
     /// [`WalError::Poisoned`], or [`WalError::Io`] if the thread for idle markers cannot start.
     pub fn start(mut wal: SegmentedWal, policy: CommitPolicy) -> Result<Self> {
         wal.sync()?;
-        wal.share();
+        wal.share()?;
         let window = CommitWindow::of(policy, wal.config().commit_window);
         let idle_after = wal.config().idle_marker_after;
         let (log, appender, writer) = wal.into_parts();

@@ -16,6 +16,7 @@ mod futex;
 mod geometry;
 mod private_file;
 mod secret;
+mod trial;
 mod uring;
 
 use std::{io, ops::Range, os::fd::BorrowedFd, sync::Arc};
@@ -23,12 +24,13 @@ use std::{io, ops::Range, os::fd::BorrowedFd, sync::Arc};
 pub(crate) use buffer::{BlockBuffer, BufferPart, BufferPool, SharedBuffer};
 pub(crate) use directory::{DirectoryLock, LogDirectory};
 pub use engine::{ActiveEngine, Durability, Engine, EngineReport};
-pub(crate) use engine::{EngineOptions, open_engine};
+pub(crate) use engine::{EngineOptions, open_engine, open_shared_uring};
 pub(crate) use file::{SegmentFile, read_text_file};
 pub(crate) use futex::{Broadcast, Epoch};
 pub use geometry::Geometry;
 pub(crate) use private_file::read_private_file;
 pub(crate) use secret::SecretBytes;
+pub use trial::EngineTrial;
 
 /// Whether a write's completion means that its bytes survive power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

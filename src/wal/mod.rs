@@ -12,7 +12,7 @@ use crate::{
     append::{Appender, BatchWriter, Reservation, Room, WalStats},
     config::SegmentedWalConfig,
     crypto::KeyRing,
-    device::{Durability, EngineOptions, EngineReport, Geometry, open_engine},
+    device::{ActiveEngine, Durability, EngineReport, Geometry, open_shared_uring},
     error::{Result, WalError},
     level::Reach,
     lsn::{Lsn, LsnRange},
@@ -68,22 +68,21 @@ impl SegmentedWal {
         &self.log.config
     }
 
-    /// Replaces an engine that belongs to one thread by one that any thread may drive.
-    pub(crate) fn share(&mut self) {
-        let config = &self.log.config;
-        if !config.single_issuer {
-            return;
+    /// Replaces an engine that belongs to one thread by one of the same kind that any thread may
+    /// drive.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Io`] if the kernel refuses a second one.
+    pub(crate) fn share(&mut self) -> Result<()> {
+        if !self.log.config.single_issuer || self.log.engine.active == ActiveEngine::Blocking {
+            return Ok(());
         }
-        let options = EngineOptions {
-            requested: config.engine,
-            depth: config.pipeline_depth,
-            single_issuer: false,
-        };
-        let (device, report) = open_engine(options, &self.log.geometry, self.appender.pool());
+        let path = self.log.directory.path();
+        let device = open_shared_uring(self.log.config.pipeline_depth, self.appender.pool())
+            .map_err(WalError::io("set up a shared io_uring for", path))?;
         self.writer.set_device(device);
-        if let Some(log) = Arc::get_mut(&mut self.log) {
-            log.engine = report;
-        }
+        Ok(())
     }
 
     /// Takes the log apart, for a writer that is shared.

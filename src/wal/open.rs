@@ -67,13 +67,16 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
     let catalog =
         Arc::new(SegmentCatalog::new(directory.clone(), sealed, Arc::clone(&meta), poison.clone()));
 
-    let pool = buffer_pool(&config, block_bytes)?;
+    let mut pool = buffer_pool(&config, block_bytes)?;
     let options = EngineOptions {
         requested: config.engine,
+        durability: config.durability,
         depth: config.pipeline_depth,
         single_issuer: config.single_issuer,
+        directory: &directory,
+        block_bytes,
     };
-    let (device, engine) = open_engine(options, &geometry, &pool);
+    let (device, engine) = open_engine(options, &geometry, &mut pool);
     tracing::info!(active = %engine.active, reason = %engine.reason, "log engine");
 
     let predecessor = recovered.predecessor;

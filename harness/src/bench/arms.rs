@@ -74,14 +74,9 @@ pub(super) fn large_records_of_tasks() -> Settings {
     Settings { buffer_size_bytes: 2 << 20, ..large_records(256) }
 }
 
-/// The same log, truncated under load.
+/// The same log, truncated under load, so that it uses its old segments again.
 pub(super) fn truncated(name: &'static str, log: &Arm) -> Arm {
     changed(name, log, |log| log.truncated = true)
-}
-
-/// The same log, truncated under load and its segments used again.
-pub(super) fn recycled(name: &'static str, log: &Arm) -> Arm {
-    changed(name, &truncated(name, log), |log| log.settings.preparation = "recycle".to_owned())
 }
 
 /// The same log with a key.

@@ -182,7 +182,7 @@ pub(crate) fn default_settings() -> Settings {
         engine: "auto".to_string(),
         durability: "dsync".to_string(),
         pipeline_depth: 1,
-        preparation: "zero".to_string(),
+        preparation: "recycle".to_string(),
         record_size_bytes: 256,
         clients: 4,
     }
@@ -203,7 +203,7 @@ mod tests {
             engine: "uring".to_string(),
             durability: "fdatasync".to_string(),
             pipeline_depth: 8,
-            preparation: "recycle".to_string(),
+            preparation: "none".to_string(),
             record_size_bytes: 4_096,
             clients: 32,
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -15,6 +15,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_plimsoll");
 
 /// Between two looks at what the program has written so far.
 const POLL: Duration = Duration::from_millis(2);
+
+/// Longest wait for something that a program is to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two configurations, two blocks: eight trials with the sentinels. Line 12 holds the axis.
 pub(crate) const TINY: &str = r#"name = "tiny"
@@ -162,8 +165,11 @@ impl Workshop {
     }
 
     /// A program that never gets there is ended by the test runner's own limit.
+    /// Gives up after a minute: what is waited for has failed then.
     fn wait_until(&self, mut look: impl FnMut() -> Option<()>) {
+        let began = Instant::now();
         while look().is_none() {
+            assert!(began.elapsed() < PATIENCE, "nothing came: {:?}", self.names(""));
             thread::sleep(POLL);
         }
     }

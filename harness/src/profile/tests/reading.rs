@@ -38,7 +38,7 @@ fn what_is_not_said_has_the_documented_default() {
     let spelled: Vec<String> =
         SettingKey::ALL.map(|key| key.text(&profile.base)).into_iter().collect();
     let documented =
-        ["4KiB", "256KiB", "0us", "64MiB", "false", "auto", "dsync", "1", "zero", "256B", "4"];
+        ["4KiB", "256KiB", "0us", "64MiB", "false", "auto", "dsync", "1", "recycle", "256B", "4"];
     assert_eq!(spelled, documented);
 }
 
