@@ -146,6 +146,8 @@ fn histogram_ns(significant_digits: u8) -> Result<Histogram<u64>, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use std::time::Duration;
 
     use super::super::gate::Gate;
@@ -158,7 +160,9 @@ mod tests {
     }
 
     fn payloads() -> Payloads {
-        Payloads::new(1, 16).expect("length")
+        static PAYLOADS: LazyLock<Payloads> =
+            LazyLock::new(|| Payloads::new(1, 16).expect("length"));
+        PAYLOADS.clone()
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! are equal.
 //!
 //! The bytes are random and so incompressible, the worst case for a drive that compresses; a
-//! chosen compressibility is not available.
+//! chosen compressibility is not available. They are windows of a pool of random bytes: generating
+//! each anew took as long as everything else that a client does for 4 KiB.
+
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rand_core::Rng;
-use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
 
 use super::Problem;
 
@@ -15,28 +18,41 @@ use super::Problem;
 /// bytes only; the record's own fields tell those apart.
 const STAMP_BYTES: usize = 12;
 
+/// Random bytes that windows are taken from. Far more than a drive looks back for repetitions.
+const POOL_BYTES: usize = 8 << 20;
+
+/// Windows begin at multiples of this.
+const WINDOW_ALIGN_BYTES: usize = 8;
+
 /// The generator of a trial's payloads.
 #[derive(Clone, Debug)]
 pub(super) struct Payloads {
     seed: u64,
     length: usize,
+    pool: Arc<[u8]>,
 }
 
 impl Payloads {
     /// Payloads of `length_bytes` from `seed`.
     pub(super) fn new(seed: u64, length_bytes: u64) -> Result<Self, Problem> {
         let length = usize::try_from(length_bytes)
-            .map_err(|_| Problem::Refused(format!("records of {length_bytes} bytes")))?;
-        Ok(Self { seed, length })
+            .ok()
+            .filter(|length| *length <= plimsoll::MAX_PAYLOAD_BYTES)
+            .ok_or_else(|| Problem::Refused(format!("records of {length_bytes} bytes")))?;
+        let mut pool = vec![0; POOL_BYTES + length];
+        Xoshiro256PlusPlus::seed_from_u64(seed).fill_bytes(&mut pool);
+        Ok(Self { seed, length, pool: pool.into() })
     }
 
     /// Writes the payload of the `sequence`-th record of `client` into `buffer`.
     pub(super) fn fill(&self, client: u32, sequence: u64, buffer: &mut Vec<u8>) {
-        buffer.resize(self.length, 0);
-        // SplitMix64, which expands this number to the generator's state, scatters neighbours.
+        // Scatters neighbours over the pool.
         let mixed = self.seed ^ (u64::from(client) << 48) ^ sequence;
-        let mut generator = Xoshiro256PlusPlus::seed_from_u64(mixed);
-        generator.fill_bytes(buffer);
+        let windows = POOL_BYTES / WINDOW_ALIGN_BYTES;
+        let scattered = SplitMix64::seed_from_u64(mixed).next_u64() % windows as u64;
+        let start = usize::try_from(scattered).unwrap_or(0) * WINDOW_ALIGN_BYTES;
+        buffer.clear();
+        buffer.extend_from_slice(&self.pool[start..start + self.length]);
         if let Some(stamp) = buffer.get_mut(..STAMP_BYTES) {
             stamp[..4].copy_from_slice(&client.to_le_bytes());
             stamp[4..].copy_from_slice(&sequence.to_le_bytes());
@@ -50,30 +66,33 @@ mod tests {
 
     use super::*;
 
-    fn payload(seed: u64, length: u64, client: u32, sequence: u64) -> Vec<u8> {
+    fn payloads(seed: u64, length: u64) -> Payloads {
+        Payloads::new(seed, length).expect("length")
+    }
+
+    fn payload(payloads: &Payloads, client: u32, sequence: u64) -> Vec<u8> {
         let mut buffer = vec![0xee; 3];
-        Payloads::new(seed, length).expect("length").fill(client, sequence, &mut buffer);
+        payloads.fill(client, sequence, &mut buffer);
         buffer
     }
 
     #[test]
     fn a_payload_is_made_again_from_its_numbers_alone() {
-        assert_eq!(payload(7, 256, 3, 1_000), payload(7, 256, 3, 1_000));
-        assert_ne!(
-            payload(7, 256, 3, 1_000)[STAMP_BYTES..],
-            payload(8, 256, 3, 1_000)[STAMP_BYTES..]
-        );
+        let [first, again, other] = [7, 7, 8].map(|seed| payload(&payloads(seed, 256), 3, 1_000));
+        assert_eq!(first, again);
+        assert_ne!(first[STAMP_BYTES..], other[STAMP_BYTES..]);
         for length in [0, 1, 11, 12, 13, 5_000] {
-            assert_eq!(payload(7, length, 0, 0).len() as u64, length);
+            assert_eq!(payload(&payloads(7, length), 0, 0).len() as u64, length);
         }
     }
 
     #[test]
     fn no_two_payloads_that_hold_their_numbers_are_equal() {
         let mut seen = BTreeSet::new();
+        let payloads = payloads(7, 12);
         for client in [0, 1, 2, 1_023] {
             for sequence in (0..300).chain([1 << 48, u64::MAX]) {
-                assert!(seen.insert(payload(7, 12, client, sequence)), "{client} {sequence}");
+                assert!(seen.insert(payload(&payloads, client, sequence)), "{client} {sequence}");
             }
         }
     }
@@ -82,8 +101,9 @@ mod tests {
     fn payloads_do_not_compress() {
         // Order-0 entropy of 64 KiB of payloads: random bytes have 7.99 bits each.
         let mut counts = [0_u32; 256];
+        let payloads = payloads(7, 256);
         for sequence in 0..256 {
-            for byte in payload(7, 256, 0, sequence) {
+            for byte in payload(&payloads, 0, sequence) {
                 counts[usize::from(byte)] += 1;
             }
         }

@@ -69,10 +69,14 @@ fn is_kept(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     fn payloads() -> Payloads {
-        Payloads::new(5, 40).expect("length")
+        static PAYLOADS: LazyLock<Payloads> =
+            LazyLock::new(|| Payloads::new(5, 40).expect("length"));
+        PAYLOADS.clone()
     }
 
     fn record(lsn: u64) -> ReadBack {

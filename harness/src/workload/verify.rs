@@ -153,6 +153,8 @@ fn acknowledged_lsn(client: &Submitted<'_>, sequence: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     /// Two clients: the first has LSNs 1, 3 and 4, the second 2 and 5; the second's record 2 was
@@ -161,7 +163,9 @@ mod tests {
     const SECOND: [u64; 2] = [2, 5];
 
     fn payloads() -> Payloads {
-        Payloads::new(7, 64).expect("length")
+        static PAYLOADS: LazyLock<Payloads> =
+            LazyLock::new(|| Payloads::new(7, 64).expect("length"));
+        PAYLOADS.clone()
     }
 
     fn record(lsn: u64, client: u32, sequence: u64) -> ReadBack {
