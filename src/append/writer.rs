@@ -240,6 +240,8 @@ impl BatchWriter {
     /// Waits until at most `limit` batches are in flight.
     pub(crate) fn drain_to(&mut self, limit: usize) -> Result<()> {
         while self.in_flight.len() > limit {
+            // What has failed stays in flight for ever.
+            self.check()?;
             self.reap(Wait::One)?;
         }
         Ok(())
