@@ -276,6 +276,7 @@ impl BatchWriter {
     fn advance_durable(&mut self, lsn: Lsn) {
         self.prefix.advance_durable(lsn);
         if let Some(number) = self.started_segment.take() {
+            self.parts.catalog.newest_is_durable();
             let durable_lsn = self.durable_lsn();
             self.parts.preparer.save_meta(move |meta| {
                 meta.newest_segment_number = meta.newest_segment_number.max(number);

@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{MetaStore, name::retired_name};
@@ -52,6 +55,9 @@ pub(crate) struct CatalogEntry {
 pub(crate) struct SegmentCatalog {
     directory: LogDirectory,
     segments: Mutex<VecDeque<CatalogEntry>>,
+    /// Whether the newest segment's header and first batch survive power loss. Until then the one
+    /// before it has to stay, whatever the embedder needs no more.
+    newest_is_durable: AtomicBool,
     meta: Arc<MetaStore>,
     poison: Poison,
 }
@@ -63,7 +69,13 @@ impl SegmentCatalog {
         meta: Arc<MetaStore>,
         poison: Poison,
     ) -> Self {
-        Self { directory, segments: Mutex::new(sealed.into_iter().collect()), meta, poison }
+        Self {
+            directory,
+            segments: Mutex::new(sealed.into_iter().collect()),
+            newest_is_durable: AtomicBool::new(true),
+            meta,
+            poison,
+        }
     }
 
     /// A new segment is being written from now on. It may have taken the name of an empty one.
@@ -71,6 +83,12 @@ impl SegmentCatalog {
         let mut segments = lock(&self.segments);
         segments.pop_back_if(|newest| newest.first_lsn == first_lsn);
         segments.push_back(CatalogEntry { path, first_lsn });
+        self.newest_is_durable.store(false, Ordering::Relaxed);
+    }
+
+    /// The first batch of the newest segment is durable.
+    pub(crate) fn newest_is_durable(&self) {
+        self.newest_is_durable.store(true, Ordering::Release);
     }
 
     /// The oldest LSN that can be replayed.
@@ -107,8 +125,12 @@ impl SegmentCatalog {
     /// background thread, which gets their paths.
     pub(crate) fn truncate_before(&self, lsn: Lsn) -> Result<(TruncateOutcome, Vec<PathBuf>)> {
         let mut segments = lock(&self.segments);
-        // A segment ends where its successor begins, so the last one never goes.
-        let count = segments.iter().skip(1).take_while(|next| next.first_lsn <= lsn).count();
+        // A segment ends where its successor begins, so the last one never goes. One that power
+        // loss may still undo is no successor yet.
+        let unsure = usize::from(!self.newest_is_durable.load(Ordering::Acquire));
+        let sure = segments.len().saturating_sub(unsure);
+        let successors = segments.iter().take(sure).skip(1);
+        let count = successors.take_while(|next| next.first_lsn <= lsn).count();
         let Some(first_kept) = segments.get(count).filter(|_| count > 0) else {
             return Ok((TruncateOutcome::default(), Vec::new()));
         };
