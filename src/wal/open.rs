@@ -144,16 +144,19 @@ fn open_meta(directory: &LogDirectory) -> Result<MetaStore> {
     })
 }
 
-/// Removes files that recovery found to hold nothing: interrupted truncations, and a newest
-/// segment that was never used.
+/// Makes the names durable that were found, since after a killed process they may be in the kernel's
+/// memory only and what follows relies on them. Then removes files that recovery found to hold
+/// nothing: interrupted truncations, and a newest segment that was never used.
 fn clear_away(directory: &LogDirectory, recovered: &Recovered) -> Result<()> {
-    for path in &recovered.remove {
-        directory.remove(path).map_err(WalError::io("remove", path))?;
-    }
+    let sync = || directory.sync();
+    sync().map_err(WalError::io("sync directory", directory.path()))?;
     if recovered.remove.is_empty() {
         return Ok(());
     }
-    directory.sync().map_err(WalError::io("sync directory", directory.path()))
+    for path in &recovered.remove {
+        directory.remove(path).map_err(WalError::io("remove", path))?;
+    }
+    sync().map_err(WalError::io("sync directory", directory.path()))
 }
 
 fn buffer_pool(config: &SegmentedWalConfig, block_bytes: u64) -> Result<BufferPool> {
