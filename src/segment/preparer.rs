@@ -78,7 +78,7 @@ impl Preparer {
     ) -> Result<Self> {
         let (jobs, job_queue) = channel();
         let (ready_sender, ready) = sync_channel(options.ahead as usize);
-        let workshop = Workshop { directory, options };
+        let workshop = Workshop { directory, options, poison: poison.clone() };
         let worker = Worker {
             shelf: Vec::new(),
             workshop: workshop.clone(),
@@ -169,6 +169,7 @@ impl Drop for Preparer {
 struct Workshop {
     directory: LogDirectory,
     options: PreparerOptions,
+    poison: Poison,
 }
 
 impl Workshop {
@@ -185,6 +186,16 @@ impl Workshop {
         (self.options.preparation != Preparation::None).then_some(bytes)
     }
 
+    /// A flush that fails may have lost what the device's cache held of other files as well, the
+    /// newest batches among it: nothing may be acknowledged after it. A full disk is no such case.
+    fn flushed(&self, path: &Path, flushed: io::Result<()>) -> io::Result<()> {
+        flushed.inspect_err(|error| {
+            if !is_full(error) {
+                self.poison.set("flush", path, copy_of(error));
+            }
+        })
+    }
+
     /// Makes a file from nothing. On failure none is left.
     fn build(&self, name: &str, bytes: u64) -> Result<Spare> {
         let path = self.directory.join(name);
@@ -197,7 +208,7 @@ impl Workshop {
                     file.write_zeros(0, bytes)?;
                 }
             }
-            file.sync_all()?;
+            self.flushed(&path, file.sync_all())?;
             Ok(file)
         });
         match built {
@@ -205,15 +216,25 @@ impl Workshop {
             Err(error) => {
                 // Best effort: what stays is cleared away at the next open.
                 let _ = self.directory.remove(&path);
-                Err(match error.raw_os_error() {
-                    Some(libc::ENOSPC | libc::EDQUOT) => WalError::NoSpace {
-                        path: self.directory.path().to_owned(),
-                        segment_bytes: bytes,
-                    },
-                    _ => WalError::io("prepare segment", path)(error),
+                Err(if is_full(&error) {
+                    let path = self.directory.path().to_owned();
+                    WalError::NoSpace { path, segment_bytes: bytes }
+                } else {
+                    WalError::io("prepare segment", path)(error)
                 })
             }
         }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => error.kind().into(),
     }
 }
 
@@ -302,7 +323,7 @@ impl Worker {
         let fixed_bytes = self.workshop.fixed_bytes(self.workshop.options.segment_bytes);
         if let Some(len_bytes) = fixed_bytes {
             file.write_zeros(0, BLANK_HEADER_BYTES.min(len_bytes))?;
-            file.flush()?;
+            self.workshop.flushed(file.path(), file.flush())?;
         }
         Ok(Spare { file, fixed_bytes })
     }
