@@ -56,6 +56,12 @@ impl DurablePrefix {
             self.first_pending += 1;
             self.written_lsn = batch.last_lsn;
         }
+        #[cfg(feature = "simulated")]
+        if crate::sabotage::is(crate::sabotage::Sabotage::AdvancePastGap)
+            && let Some(newest) = self.pending.iter().rfind(|batch| batch.written)
+        {
+            self.written_lsn = newest.last_lsn;
+        }
     }
 
     /// Everything written up to `lsn` has been made durable, by its own writes or by a flush that

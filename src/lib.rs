@@ -47,6 +47,8 @@ mod lsn;
 mod poison;
 mod record;
 mod replay;
+#[cfg(feature = "simulated")]
+mod sabotage;
 mod segment;
 mod sync;
 mod wal;
@@ -62,3 +64,12 @@ pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader,
 pub use replay::{Discarded, RecoveryReport, WalReader};
 pub use segment::{SegmentInfo, TruncateOutcome};
 pub use wal::SegmentedWal;
+
+/// A disk that can lose power, and the crash matrix that is run on it. For tests; not part of what
+/// semantic versioning covers.
+#[cfg(feature = "simulated")]
+pub mod simulated {
+    pub use crate::device::simulated::{DiskOptions, Fault, SimulatedDisk};
+    pub use crate::sabotage::Sabotage;
+    pub use crate::wal::simulated::{Examined, examine, open, read};
+}

@@ -31,13 +31,14 @@ const LIBRARY: Building = Building {
     sources: "src",
     root: "lib",
     floors: &[
-        &["lsn", "record", "error", "sync"],
+        &["lsn", "record", "error", "sync", "sabotage"],
         &["format", "durable", "poison"],
         &["device"],
         &["crypto", "config"],
         &["segment"],
         &["append", "replay"],
         &["wal", "committer"],
+        &["crash"],
     ],
     neighbours: &[
         ("record", "lsn"),

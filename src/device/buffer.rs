@@ -93,8 +93,22 @@ pub(crate) struct BlockBuffer {
     len: usize,
     /// Position in its pool, by which an engine may have registered it.
     pool_index: Option<u16>,
-    _region: Arc<Region>,
+    _memory: Memory,
 }
+
+/// What keeps a buffer's bytes alive.
+#[expect(dead_code, reason = "held for what dropping it does")]
+enum Memory {
+    Mapped(Arc<Region>),
+    /// For simulated disks, which open a small log a hundred thousand times a second.
+    #[cfg(feature = "simulated")]
+    Heap(Box<[Page]>),
+}
+
+#[cfg(feature = "simulated")]
+#[derive(Clone)]
+#[repr(align(4096))]
+struct Page(#[expect(dead_code, reason = "reached through the buffer's address")] [u8; PAGE_BYTES]);
 
 // SAFETY: the bytes belong to this buffer alone: pools cut regions into disjoint buffers, there is
 // no `Clone`, and a device that hands the address to the kernel owns the buffer meanwhile.
@@ -110,8 +124,18 @@ impl BlockBuffer {
             start: region.start,
             len: region.len,
             pool_index: None,
-            _region: Arc::new(region),
+            _memory: Memory::Mapped(Arc::new(region)),
         })
+    }
+
+    /// As [`Self::allocate`], from the heap.
+    #[cfg(feature = "simulated")]
+    pub(super) fn on_heap(len: usize) -> Self {
+        let pages = len.max(1).div_ceil(PAGE_BYTES);
+        let mut memory = vec![Page([0; PAGE_BYTES]); pages].into_boxed_slice();
+        // A slice with at least one page is not at address 0.
+        let start = NonNull::from(&mut *memory).cast();
+        Self { start, len: pages * PAGE_BYTES, pool_index: None, _memory: Memory::Heap(memory) }
     }
 
     pub(super) fn pool_index(&self) -> Option<u16> {
@@ -166,7 +190,7 @@ impl BufferPool {
                 start: unsafe { region.start.add(buffer_len * usize::from(index)) },
                 len: buffer_len,
                 pool_index: Some(index),
-                _region: Arc::clone(&region),
+                _memory: Memory::Mapped(Arc::clone(&region)),
             })
             .collect();
         Ok(Self { free, buffer_len })

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BufferPool, Device, Geometry, blocking::BlockingEngine, uring::UringEngine};
+use super::{
+    BufferPool, Device, Geometry, LogDirectory, blocking::BlockingEngine, uring::UringEngine,
+};
 
 /// Which engine to write with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,14 +71,21 @@ pub(crate) struct EngineOptions {
     pub(crate) single_issuer: bool,
 }
 
-/// Opens the engine asked for, or the blocking one where io_uring is refused: many containers
+/// Opens the engine asked for, for files in `directory`, or the blocking one where io_uring is refused: many containers
 /// forbid it, and a log has to work there all the same.
 pub(crate) fn open_engine(
     options: EngineOptions,
+    directory: &LogDirectory,
     geometry: &Geometry,
     pool: &BufferPool,
 ) -> (Box<dyn Device>, EngineReport) {
     let requested = options.requested;
+    #[cfg(feature = "simulated")]
+    if let Some(simulated) = directory.as_simulated() {
+        return simulated.open_engine(requested);
+    }
+    #[cfg(not(feature = "simulated"))]
+    let _ = directory;
     let (wants_uring, reason) = match requested {
         Engine::Blocking => (false, "asked for".to_owned()),
         Engine::Uring => (true, "asked for".to_owned()),

@@ -15,6 +15,8 @@ mod futex;
 mod geometry;
 mod private_file;
 mod secret;
+#[cfg(feature = "simulated")]
+pub(crate) mod simulated;
 mod uring;
 
 use std::{io, ops::Range, sync::Arc};

@@ -53,9 +53,23 @@ pub(crate) struct Preparer {
     jobs: Mutex<Option<Sender<Job>>>,
     ready: Mutex<Receiver<Result<Spare>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// On a simulated disk, the worker and its jobs instead of the thread.
+    #[cfg(feature = "simulated")]
+    inline: Option<Inline>,
     options: PreparerOptions,
     workshop: Workshop,
     built_here: AtomicU64,
+}
+
+/// The worker of a simulated disk, and what it is to do.
+#[cfg(feature = "simulated")]
+struct Inline(Mutex<(Worker, Receiver<Job>)>);
+
+#[cfg(feature = "simulated")]
+impl std::fmt::Debug for Inline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inline(…)")
+    }
 }
 
 enum Job {
@@ -87,23 +101,50 @@ impl Preparer {
             meta,
             poison,
         };
-        let path = workshop.directory.path().to_owned();
-        let thread = thread::Builder::new()
-            .name("plimsoll-segments".into())
-            .spawn(move || worker.run(&job_queue))
-            .map_err(WalError::io("start the background thread for", path))?;
-        let preparer = Self {
+        let mut preparer = Self {
             jobs: Mutex::new(Some(jobs)),
             ready: Mutex::new(ready),
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::new(None),
+            #[cfg(feature = "simulated")]
+            inline: None,
             options,
             workshop,
             built_here: AtomicU64::new(0),
         };
+        preparer.start_worker(worker, job_queue)?;
         for _ in 0..options.ahead {
             preparer.send(Job::Prepare);
         }
         Ok(preparer)
+    }
+
+    fn start_worker(&mut self, worker: Worker, jobs: Receiver<Job>) -> Result<()> {
+        #[cfg(feature = "simulated")]
+        if self.directory().as_simulated().is_some() {
+            let mut worker = worker;
+            worker.take_stock();
+            self.inline = Some(Inline(Mutex::new((worker, jobs))));
+            return Ok(());
+        }
+        let thread = thread::Builder::new()
+            .name("plimsoll-segments".into())
+            .spawn(move || worker.run(&jobs))
+            .map_err(WalError::io("start the background thread for", self.directory().path()))?;
+        *lock(&self.thread) = Some(thread);
+        Ok(())
+    }
+
+    /// On a simulated disk there is no thread: what is asked for is done in the caller's, now or
+    /// later as the disk's seed says, and at the latest when somebody waits for it.
+    #[cfg(feature = "simulated")]
+    fn work_inline(&self, somebody_waits: bool) {
+        let Some(inline) = &self.inline else { return };
+        let Some(disk) = self.directory().as_simulated() else { return };
+        let (worker, jobs) = &mut *lock(&inline.0);
+        while somebody_waits || disk.background_runs() {
+            let Ok(job) = jobs.try_recv() else { return };
+            worker.work(job);
+        }
     }
 
     /// Takes a file with room for at least `needed_bytes`, waiting if none is ready yet.
@@ -115,10 +156,17 @@ impl Preparer {
         if needed_bytes > self.options.segment_bytes {
             return self.build_here(needed_bytes);
         }
+        #[cfg(feature = "simulated")]
+        self.work_inline(true);
         let prepared = lock(&self.ready).recv().map_err(|_| WalError::Closed)?;
         self.send(Job::Prepare);
         // What failed earlier may work now: somebody has freed space since.
         prepared.or_else(|_| self.build_here(self.options.segment_bytes))
+    }
+
+    /// Where the segments are.
+    pub(crate) fn directory(&self) -> &LogDirectory {
+        &self.workshop.directory
     }
 
     /// Makes a file in the caller's thread, under a name that the background thread never uses.
@@ -141,6 +189,12 @@ impl Preparer {
 
     /// Finishes what was asked and ends the thread. Afterwards it does nothing in the directory.
     pub(crate) fn stop(&self) {
+        #[cfg(feature = "simulated")]
+        if self.inline.is_some() {
+            self.work_inline(true);
+            drop(lock(&self.jobs).take());
+            return;
+        }
         drop(lock(&self.jobs).take());
         // Make room, so that a thread waiting to hand a spare over comes to an end.
         while lock(&self.ready).recv().is_ok() {}
@@ -155,6 +209,8 @@ impl Preparer {
             // The thread ends only when this sender is dropped.
             let _ = jobs.send(job);
         }
+        #[cfg(feature = "simulated")]
+        self.work_inline(false);
     }
 }
 
@@ -199,7 +255,7 @@ impl Workshop {
     /// Makes a file from nothing. On failure none is left.
     fn build(&self, name: &str, bytes: u64) -> Result<Spare> {
         let path = self.directory.join(name);
-        let built = SegmentFile::create(path.clone()).and_then(|file| {
+        let built = self.directory.create_file(path.clone()).and_then(|file| {
             match self.wanted_state() {
                 SpareState::Empty => {}
                 SpareState::Allocated => file.allocate(bytes)?,
@@ -253,23 +309,26 @@ impl Worker {
     fn run(mut self, jobs: &Receiver<Job>) {
         self.take_stock();
         for job in jobs {
-            match job {
-                Job::Prepare => {
-                    let spare = self.next_spare();
-                    if self.ready.send(spare).is_err() {
-                        return;
-                    }
+            self.work(job);
+        }
+    }
+
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::Prepare => {
+                let spare = self.next_spare();
+                // Nobody takes it when the log is being closed.
+                let _ = self.ready.send(spare);
+            }
+            Job::Retire(path) => {
+                if let Err(error) = self.retire(path.clone()) {
+                    // Nothing depends on it: the file is tried again at the next open.
+                    tracing::warn!(path = %path.display(), %error, "cannot clear away");
                 }
-                Job::Retire(path) => {
-                    if let Err(error) = self.retire(path.clone()) {
-                        // Nothing depends on it: the file is tried again at the next open.
-                        tracing::warn!(path = %path.display(), %error, "cannot clear away");
-                    }
-                }
-                Job::SaveMeta(change) => {
-                    if let Err(error) = self.meta.update(change) {
-                        self.poison.set("write", &self.meta.path(), error);
-                    }
+            }
+            Job::SaveMeta(change) => {
+                if let Err(error) = self.meta.update(change) {
+                    self.poison.set("write", &self.meta.path(), error);
                 }
             }
         }
@@ -319,7 +378,7 @@ impl Worker {
     /// Takes a spare from the shelf: a recycled segment, or one left by an earlier life, which may
     /// have got as far as a header.
     fn reuse(&self, path: PathBuf) -> io::Result<Spare> {
-        let file = SegmentFile::open_for_write(path)?;
+        let file = self.workshop.directory.open_for_write(path)?;
         let fixed_bytes = self.workshop.fixed_bytes(self.workshop.options.segment_bytes);
         if let Some(len_bytes) = fixed_bytes {
             file.write_zeros(0, BLANK_HEADER_BYTES.min(len_bytes))?;
@@ -345,7 +404,7 @@ impl Worker {
         if !(recycles && room && self.has_segment_size(&path)) {
             return self.workshop.directory.remove(&path);
         }
-        let file = SegmentFile::open_for_write(path)?;
+        let file = self.workshop.directory.open_for_write(path)?;
         let number = self.take_number();
         let file = self.finish(file, number).map_err(|(_, error)| error)?;
         self.shelf.push(file.path().to_owned());

@@ -2,6 +2,8 @@
 
 mod log;
 mod open;
+#[cfg(feature = "simulated")]
+pub(crate) mod simulated;
 
 use std::{iter, path::Path, slice, sync::Arc};
 
@@ -77,7 +79,8 @@ impl SegmentedWal {
             depth: config.pipeline_depth,
             single_issuer: false,
         };
-        let (device, report) = open_engine(options, &self.log.geometry, self.appender.pool());
+        let (device, report) =
+            open_engine(options, &self.log.directory, &self.log.geometry, self.appender.pool());
         self.writer.set_device(device);
         if let Some(log) = Arc::get_mut(&mut self.log) {
             log.engine = report;

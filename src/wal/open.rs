@@ -11,7 +11,7 @@ use super::{Log, SegmentedWal};
 use crate::{
     append::{Appender, BatchWriter, WriterParts},
     config::SegmentedWalConfig,
-    device::{BufferPool, EngineOptions, Geometry, LogDirectory, open_engine},
+    device::{BufferPool, EngineOptions, LogDirectory, open_engine},
     error::{Result, WalError},
     format::round_up,
     poison::Poison,
@@ -28,8 +28,13 @@ const MIN_SEGMENT_BLOCKS: u64 = 3;
 pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
     config.validate()?;
     let directory = LogDirectory::open_or_create(&config.dir)?;
+    open_in(directory, config)
+}
+
+/// Opens the log in a directory with settings that are valid.
+pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Result<SegmentedWal> {
     let lock = directory.lock()?;
-    let geometry = Geometry::of_file(&directory.lock_path()).inspect_err(|error| {
+    let geometry = directory.geometry().inspect_err(|error| {
         // No log can be here: leave no lock behind. It harms nothing if it stays.
         if matches!(error, WalError::DirectIoUnsupported { .. }) {
             let _ = directory.remove(&directory.lock_path());
@@ -70,11 +75,12 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
         depth: config.pipeline_depth,
         single_issuer: config.single_issuer,
     };
-    let (device, engine) = open_engine(options, &geometry, &pool);
+    let (device, engine) = open_engine(options, &directory, &geometry, &pool);
     tracing::info!(active = %engine.active, reason = %engine.reason, "log engine");
 
     let predecessor = recovered.predecessor;
     let context = SegmentContext::create(
+        &directory,
         meta.get().log_id,
         predecessor.number + 1,
         predecessor.end_lsn.next(),

@@ -1,0 +1,105 @@
+//! Opening, examining and reading a log on a simulated disk: the same code as on a real one, with
+//! another directory below it.
+
+use std::path::Path;
+
+use super::{SegmentedWal, open::open_in};
+use crate::{
+    config::SegmentedWalConfig,
+    crypto::KeyRing,
+    device::{
+        LogDirectory,
+        simulated::{SimulatedDirectory, SimulatedDisk},
+    },
+    error::{Result, WalError},
+    format::Meta,
+    lsn::Lsn,
+    record::KnownKinds,
+    replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader, recover},
+    segment::{CatalogEntry, list_segments, read_meta},
+};
+
+/// The path that errors name; a simulated disk has one directory.
+const PATH: &str = "simulated";
+
+/// What a read-only recovery finds.
+#[derive(Debug)]
+pub struct Examined {
+    /// What an opening would report.
+    pub report: RecoveryReport,
+    /// Whether the log is there at all: a new directory has none.
+    pub exists: bool,
+    /// The records that an opening would promise.
+    pub reader: WalReader,
+}
+
+/// Opens the log on `disk`, as [`SegmentedWal::open`] does in `config.dir`, which is not used.
+///
+/// # Errors
+///
+/// As [`SegmentedWal::open`].
+pub fn open(disk: &SimulatedDisk, config: SegmentedWalConfig) -> Result<SegmentedWal> {
+    let config = config.in_dir(PATH);
+    config.validate()?;
+    let directory = SimulatedDirectory::open_or_create(disk);
+    open_in(LogDirectory::simulated(directory, PATH.into()), config)
+}
+
+/// Decides about the log on `disk` as an opening does, and changes nothing.
+///
+/// # Errors
+///
+/// The refusals of [`SegmentedWal::open`].
+pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined> {
+    let directory = directory(disk);
+    let meta = read_meta(&directory)?;
+    let exists = meta.is_some();
+    let Some(meta) = meta.or_else(|| no_log_yet(&directory)) else {
+        return Err(WalError::MetaDamaged {
+            path: directory.join("wal.meta"),
+            problem: "it is missing, and there are segments beside it".to_owned(),
+        });
+    };
+    if meta.encrypted && keys.is_none() {
+        return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
+    }
+    let recovered = recover(&directory, &meta, keys)?;
+    let entries = recovered.segments.into_iter().map(|segment| CatalogEntry {
+        path: segment.path,
+        first_lsn: segment.header.identity.first_lsn,
+    });
+    let options = ReaderOptions {
+        keys: keys.cloned(),
+        known_kinds: KnownKinds::All,
+        bound: ReadBound::Durable(recovered.report.last_lsn),
+        from: recovered.report.floor,
+    };
+    let reader = WalReader::over_segments(directory, entries.collect(), options);
+    Ok(Examined { report: recovered.report, exists, reader })
+}
+
+/// Streams the log on `disk` as [`SegmentedWal::replay_from_dir`] does.
+///
+/// # Errors
+///
+/// As [`SegmentedWal::replay_from_dir`].
+pub fn read(disk: &SimulatedDisk, keys: Option<&KeyRing>, from: Lsn) -> Result<WalReader> {
+    let (keys, known_kinds) = (keys.cloned(), KnownKinds::All);
+    let options = ReaderOptions { keys, known_kinds, bound: ReadBound::Tail, from };
+    WalReader::over_directory(directory(disk), options)
+}
+
+fn directory(disk: &SimulatedDisk) -> LogDirectory {
+    LogDirectory::simulated(SimulatedDirectory::open(disk), Path::new(PATH).to_owned())
+}
+
+/// What a directory without `wal.meta` stands for: a new log, unless there are segments.
+fn no_log_yet(directory: &LogDirectory) -> Option<Meta> {
+    list_segments(directory).ok().filter(Vec::is_empty).map(|_| Meta {
+        log_id: [0; 16],
+        retention_floor: Lsn::FIRST,
+        newest_segment_number: 0,
+        durable_lsn: Lsn::NONE,
+        encrypted: false,
+    })
+}
