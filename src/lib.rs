@@ -38,6 +38,8 @@
 mod append;
 mod committer;
 mod config;
+#[cfg(feature = "simulated")]
+mod crash;
 mod crypto;
 mod device;
 mod durable;
@@ -69,6 +71,7 @@ pub use wal::SegmentedWal;
 /// semantic versioning covers.
 #[cfg(feature = "simulated")]
 pub mod simulated {
+    pub use crate::crash::{CrashMatrix, Outcome, Violation};
     pub use crate::device::simulated::{DiskOptions, Fault, SimulatedDisk};
     pub use crate::sabotage::Sabotage;
     pub use crate::wal::simulated::{Examined, examine, open, read};
