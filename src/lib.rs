@@ -7,14 +7,15 @@
 //!  record ─► frame ─► batch ─► block buffer ─► device ─► durable LSN ─► replay
 //!  record    format   append   device/buffer   device    durable        replay
 //!
-//!  floor 7   lib                          the front door
+//!  floor 8   lib                          the front door
+//!  floor 7   crash                        the crash matrix, for tests (feature `simulated`)
 //!  floor 6   wal, then committer          one owner; shared by threads
 //!  floor 5   append        replay         never each other
 //!  floor 4   segment                      names, headers, preparation, retirement
 //!  floor 3   crypto        config         keys, validated settings
 //!  floor 2   device                       files, buffers, every system call, all `unsafe`
 //!  floor 1   format  durable  poison      bytes and positions, never I/O
-//!  floor 0   lsn  record  error  sync     the vocabulary
+//!  floor 0   lsn  record  error  sync  sabotage   the vocabulary; bugs on purpose, for tests
 //! ```
 //!
 //! Imports run strictly downward; `tests/layering.rs` holds the code against this drawing.

@@ -2,6 +2,7 @@
 //! when, measured in events on the disk.
 
 use crate::{
+    error::WalError,
     lsn::Lsn,
     record::{LogRecord, Record},
     replay::RecoveryReport,
@@ -137,7 +138,7 @@ impl Oracle {
     /// Holds what is read, from `floor` to `last`, against what was appended.
     pub(super) fn check_records(
         &self,
-        records: impl Iterator<Item = crate::Result<LogRecord>>,
+        records: impl Iterator<Item = Result<LogRecord, WalError>>,
         floor: u64,
         last: u64,
     ) -> Result<(), String> {
