@@ -111,10 +111,10 @@ impl<'a> Life<'a> {
 
     /// A record like no other.
     fn record(&mut self) -> Record<'static> {
-        let len = match self.chance.below(40) {
+        let len = match self.chance.below(80) {
             0 => 4096 + self.chance.below(32 << 10),
             1..4 => self.chance.below(8192),
-            4..12 => self.chance.below(2048),
+            4..20 => self.chance.below(2048),
             _ => self.chance.below(300),
         };
         let mut payload = vec![0; len];

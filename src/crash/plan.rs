@@ -49,7 +49,7 @@ impl Plan {
             syncs: 0,
             settled: true,
         };
-        if chance.happens(1, 4) || is(Sabotage::ReuseNonce) {
+        if chance.happens(1, 5) || is(Sabotage::ReuseNonce) {
             plan.rotate(chance);
         }
         plan.draw_config(chance);

@@ -100,12 +100,22 @@ impl SimulatedDisk {
 
     /// A disk with this on it.
     pub(crate) fn with_state(options: DiskOptions, state: State) -> Self {
+        let start = state.clone();
+        Self::with_start(options, state, start)
+    }
+
+    /// A disk to recover from, whose journal nobody will walk through.
+    pub(crate) fn image(state: State) -> Self {
+        Self::with_start(DiskOptions::default(), state, State::default())
+    }
+
+    fn with_start(options: DiskOptions, state: State, start: State) -> Self {
         let restart = if is(Sabotage::ReuseNonce) { 0 } else { options.seed };
         let disk = Disk {
             chance: Chance::new(options.seed),
             entropy: Chance::new(!restart),
             options,
-            start: state.clone(),
+            start,
             state,
             process: 0,
             locked: false,

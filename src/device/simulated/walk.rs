@@ -1,7 +1,7 @@
 //! Walking through the life of a disk again, to cut power anywhere in it.
 
 use super::{
-    Chance, DiskOptions, SimulatedDisk,
+    Chance,
     state::{Event, State},
 };
 
@@ -46,12 +46,5 @@ impl<'a> Walk<'a> {
     /// What is left when power is cut here.
     pub(crate) fn cut_power(&self, chance: &mut Chance, physical_block_bytes: usize) -> State {
         self.state.after_power_cut(chance, physical_block_bytes)
-    }
-}
-
-impl SimulatedDisk {
-    /// A disk to recover from: nothing but what is on it matters.
-    pub(crate) fn image(state: State) -> Self {
-        Self::with_state(DiskOptions::default(), state)
     }
 }
