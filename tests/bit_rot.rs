@@ -6,7 +6,7 @@ mod common;
 
 use common::{key_ring, put};
 use plimsoll::{
-    KeyRing, LogRecord, Preparation, SegmentedWalConfig, WalError,
+    KeyRing, LogRecord, Lsn, Preparation, SegmentedWalConfig, WalError,
     simulated::{DiskOptions, SimulatedDisk, examine, open},
 };
 
@@ -54,7 +54,7 @@ fn closed_log(encrypted: bool, preparation: Preparation) -> Log {
     }
     wal.close().expect("close");
     let found = examine(&disk, keys.as_ref()).expect("whole");
-    let records: Vec<_> = found.reader.collect::<Result<_, _>>().expect("whole");
+    let records: Vec<_> = found.records(Lsn::NONE).collect::<Result<_, _>>().expect("whole");
     assert_eq!(records.len(), 7);
     let mut segments = disk.names();
     segments.retain(|name| name.starts_with("wal-"));
@@ -76,7 +76,7 @@ impl Log {
             Err(WalError::AcknowledgedDataLost { .. }) => return Verdict::AcknowledgedDataLost,
             Err(error) => panic!("no verdict for one damaged place: {error}"),
         };
-        let records: Result<Vec<_>, _> = found.reader.collect();
+        let records: Result<Vec<_>, _> = found.records(Lsn::NONE).collect();
         assert!(records.expect("readable") == self.records, "silently different");
         Verdict::Whole
     }

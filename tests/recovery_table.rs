@@ -70,7 +70,7 @@ fn blank(disk: &SimulatedDisk, name: &str, block: usize) {
 fn found(disk: &SimulatedDisk, keys: Option<KeyRing>, last: u64) -> RecoveryReport {
     let found = examine(disk, keys.as_ref()).expect("not refused");
     assert_eq!(found.report.last_lsn, Lsn::new(last));
-    let records = found.reader.collect::<Result<Vec<_>, _>>().expect("readable");
+    let records = found.records(Lsn::NONE).collect::<Result<Vec<_>, _>>().expect("readable");
     assert_eq!(records.len() as u64, last);
     let wal = open(&disk.copy(), config(keys)).expect("not refused");
     assert_eq!(*wal.recovery(), found.report);

@@ -20,6 +20,10 @@ use crate::{
 const DAMAGED_EVERY: usize = 6;
 /// and one in so many is opened and written to.
 const OPENED_EVERY: usize = 64;
+/// One in so many is compared record by record from the floor on,
+const REPLAYED_EVERY: usize = 4;
+/// the others from so many records before the last acknowledged one.
+const NEAR_RECORDS: u64 = 4;
 
 /// Looks at `count` images of a life.
 pub(super) fn explore(
@@ -53,8 +57,13 @@ pub(super) fn explore(
         } else if chance.happens(1, OPENED_EVERY) {
             outcome.opened += 1;
             image.check_opened(state, chance)
-        } else {
+        } else if chance.happens(1, REPLAYED_EVERY) {
             image.check(&SimulatedDisk::image(state)).map(drop)
+        } else {
+            // Recovery reads and checks all of it; the records that this crash was near to are
+            // compared as well.
+            let near = Lsn::new(promise.acknowledged.saturating_sub(NEAR_RECORDS));
+            image.check_from(&SimulatedDisk::image(state), near).map(drop)
         };
         checked.map_err(|problem| (walk.position(), problem))?;
     }
@@ -74,11 +83,17 @@ impl Image<'_> {
 
     /// An image of a mere power cut is never refused and holds what was promised.
     fn check(&self, disk: &SimulatedDisk) -> Result<u64, String> {
+        self.check_from(disk, Lsn::NONE)
+    }
+
+    /// The same, but records before this one are checked by recovery only.
+    fn check_from(&self, disk: &SimulatedDisk, from: Lsn) -> Result<u64, String> {
         let found = examine(disk, self.keys())
             .map_err(|error| format!("recovery refuses what nobody damaged: {error}"))?;
         self.oracle.check_report(&found.report, self.promise)?;
-        let (floor, last) = (found.report.floor.get(), found.report.last_lsn.get());
-        self.oracle.check_records(found.reader, floor, last)?;
+        let last = found.report.last_lsn.get();
+        let from = from.max(found.report.floor);
+        self.oracle.check_records(found.records(from), from.get(), last)?;
         Ok(last)
     }
 
@@ -167,6 +182,6 @@ impl Image<'_> {
             }
             outcome.residue += 1;
         }
-        self.oracle.check_records(found.reader, floor, last).map_err(because)
+        self.oracle.check_records(found.records(Lsn::NONE), floor, last).map_err(because)
     }
 }

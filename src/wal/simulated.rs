@@ -27,10 +27,23 @@ const PATH: &str = "simulated";
 pub struct Examined {
     /// What an opening would report.
     pub report: RecoveryReport,
-    /// Whether the log is there at all: a new directory has none.
-    pub exists: bool,
-    /// The records that an opening would promise.
-    pub reader: WalReader,
+    directory: LogDirectory,
+    segments: Vec<CatalogEntry>,
+    keys: Option<KeyRing>,
+}
+
+impl Examined {
+    /// Streams the records that an opening would promise, from `from` or the floor on.
+    #[must_use]
+    pub fn records(&self, from: Lsn) -> WalReader {
+        let options = ReaderOptions {
+            keys: self.keys.clone(),
+            known_kinds: KnownKinds::All,
+            bound: ReadBound::Durable(self.report.last_lsn),
+            from: from.max(self.report.floor),
+        };
+        WalReader::over_segments(self.directory.clone(), self.segments.clone(), options)
+    }
 }
 
 /// Opens the log on `disk`, as [`SegmentedWal::open`] does in `config.dir`, which is not used.
@@ -53,7 +66,6 @@ pub fn open(disk: &SimulatedDisk, config: SegmentedWalConfig) -> Result<Segmente
 pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined> {
     let directory = directory(disk);
     let meta = read_meta(&directory)?;
-    let exists = meta.is_some();
     let Some(meta) = meta.or_else(|| no_log_yet(&directory)) else {
         return Err(WalError::MetaDamaged {
             path: directory.join("wal.meta"),
@@ -64,18 +76,12 @@ pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined>
         return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
     }
     let recovered = recover(&directory, &meta, keys)?;
-    let entries = recovered.segments.into_iter().map(|segment| CatalogEntry {
+    let segments = recovered.segments.into_iter().map(|segment| CatalogEntry {
         path: segment.path,
         first_lsn: segment.header.identity.first_lsn,
     });
-    let options = ReaderOptions {
-        keys: keys.cloned(),
-        known_kinds: KnownKinds::All,
-        bound: ReadBound::Durable(recovered.report.last_lsn),
-        from: recovered.report.floor,
-    };
-    let reader = WalReader::over_segments(directory, entries.collect(), options);
-    Ok(Examined { report: recovered.report, exists, reader })
+    let (segments, report) = (segments.collect(), recovered.report);
+    Ok(Examined { report, directory, segments, keys: keys.cloned() })
 }
 
 /// Streams the log on `disk` as [`SegmentedWal::replay_from_dir`] does.
