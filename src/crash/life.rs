@@ -115,7 +115,7 @@ impl<'a> Life<'a> {
             0 => 4096 + self.chance.below(32 << 10),
             1..4 => self.chance.below(8192),
             4..20 => self.chance.below(2048),
-            _ => self.chance.below(300),
+            _ => self.chance.below(self.plan.record_bytes),
         };
         let mut payload = vec![0; len];
         self.chance.fill(&mut payload);

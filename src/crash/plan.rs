@@ -25,6 +25,8 @@ pub(super) struct Plan {
     next_key: u64,
     /// How often the log is synced: this many times as often as most other things happen.
     pub(super) syncs: usize,
+    /// Length of an ordinary record, at most.
+    pub(super) record_bytes: usize,
     /// The life begins on a disk that has just got its power back.
     pub(super) settled: bool,
 }
@@ -47,6 +49,7 @@ impl Plan {
             keys: None,
             next_key: 1,
             syncs: 0,
+            record_bytes: 0,
             settled: true,
         };
         if chance.happens(1, 5) || is(Sabotage::ReuseNonce) {
@@ -78,6 +81,8 @@ impl Plan {
         ]);
         config.prepared_segments = chance.pick(&[1, 1, 2]);
         self.syncs = chance.pick(&[1, 4, 9, 14]);
+        // Records that fill a batch on their own bring several batches in flight.
+        self.record_bytes = chance.pick(&[200, 300, 400, 3000]);
     }
 
     /// For a violation: the settings and the newest events.

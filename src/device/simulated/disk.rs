@@ -157,6 +157,16 @@ impl SimulatedDisk {
         Journal { start: disk.start.clone(), events: disk.events.clone() }
     }
 
+    /// Another disk, with what is left of this one when its power is cut now. What that is, where
+    /// it is open, follows from `seed`.
+    #[must_use]
+    pub fn cut_power(&self, seed: u64) -> Self {
+        let disk = self.lock();
+        let physical = disk.options.physical_block_bytes;
+        let state = disk.state.after_power_cut(&mut Chance::new(seed), physical);
+        Self::with_state(DiskOptions { seed, fault: None, ..disk.options.clone() }, state)
+    }
+
     /// The names in the directory.
     #[must_use]
     pub fn names(&self) -> Vec<String> {

@@ -15,6 +15,8 @@ mod file;
 mod power;
 mod random;
 mod state;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub(crate) use directory::{SimulatedDirectory, SimulatedLock};
