@@ -82,9 +82,11 @@ fn opening_makes_durable_what_it_builds_on() {
         let mut wal = open(&disk, config()).expect("the fault is over");
         let record = wal.append(&put(b"record")).expect("append");
         assert_eq!(wal.sync().expect("sync"), record);
-        for seed in 0..CUTS {
-            let found = examine(&disk.cut_power(seed), None).expect("nothing is damaged");
-            assert_eq!(found.report.last_lsn, record, "seed {seed}");
+        for seed in 0..10 * CUTS {
+            // In the middle of the second opening, among other places.
+            if let Err(error) = examine(&disk.cut_power_earlier(seed), None) {
+                panic!("sync {number}, seed {seed}: nothing is damaged, yet {error}");
+            }
         }
     }
     assert!(refused >= 2, "the first directory syncs are those of an opening");

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Chance, SECTOR_BYTES,
     state::{Event, FileNumber, Name, NameChange, PendingWrite, State},
-    walk::Journal,
+    walk::{Journal, Walk},
 };
 use crate::{
     device::WriteSync,
@@ -165,6 +165,17 @@ impl SimulatedDisk {
         let physical = disk.options.physical_block_bytes;
         let state = disk.state.after_power_cut(&mut Chance::new(seed), physical);
         Self::with_state(DiskOptions { seed, fault: None, ..disk.options.clone() }, state)
+    }
+
+    /// As [`Self::cut_power`], at some point of the disk's life so far.
+    #[must_use]
+    pub fn cut_power_earlier(&self, seed: u64) -> Self {
+        let (journal, options) = (self.journal(), self.lock().options.clone());
+        let mut chance = Chance::new(seed);
+        let mut walk = Walk::new(&journal);
+        walk.go_to(chance.below(journal.events.len() + 1));
+        let state = walk.cut_power(&mut chance, options.physical_block_bytes);
+        Self::with_state(DiskOptions { seed, fault: None, ..options }, state)
     }
 
     /// The names in the directory.
