@@ -154,9 +154,7 @@ impl Plan {
         let mut walk = Walk::new(&journal);
         walk.go_to(journal.events.len());
         let mut state = walk.state().clone();
-        for file in &mut state.files {
-            file.pending.iter_mut().for_each(|write| write.complete = true);
-        }
+        state.complete_all(options.volatile_cache);
         SimulatedDisk::with_state(options, state)
     }
 

@@ -112,6 +112,7 @@ impl SimulatedDisk {
     fn with_start(options: DiskOptions, state: State, start: State) -> Self {
         let restart = if is(Sabotage::ReuseNonce) { 0 } else { options.seed };
         let disk = Disk {
+            next_write: state.next_write(),
             chance: Chance::new(options.seed),
             entropy: Chance::new(!restart),
             options,
@@ -120,7 +121,6 @@ impl SimulatedDisk {
             process: 0,
             locked: false,
             events: Vec::new(),
-            next_write: 0,
             writes: 0,
             flushes: 0,
             directory_syncs: 0,
@@ -138,8 +138,13 @@ impl SimulatedDisk {
         let mut disk = self.lock();
         disk.process += 1;
         disk.locked = false;
-        for file in &mut disk.state.files {
-            file.pending.iter_mut().for_each(|write| write.complete = true);
+        let volatile_cache = disk.options.volatile_cache;
+        disk.state.complete_all(true);
+        for file in 0..disk.state.files.len() {
+            let numbers = disk.state.complete_writes(file);
+            if !volatile_cache && !numbers.is_empty() {
+                disk.happened(Event::Durable(file, numbers));
+            }
         }
         if is(Sabotage::ReuseNonce) {
             disk.entropy = Chance::new(!0);

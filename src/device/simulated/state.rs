@@ -77,6 +77,13 @@ pub(crate) struct PendingWrite {
     pub(crate) complete: bool,
 }
 
+impl PendingWrite {
+    fn overlaps(&self, other: &Self) -> bool {
+        let (end, other_end) = (self.offset + self.data.len(), other.offset + other.data.len());
+        self.offset < other_end && other.offset < end
+    }
+}
+
 /// A file's two images.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FileState {
@@ -126,13 +133,14 @@ impl State {
             Event::Durable(file, numbers) => {
                 let FileState { durable, pending, .. } = &mut self.files[*file];
                 let durable = Arc::make_mut(durable);
-                pending.retain(|write| {
-                    let covered = numbers.contains(&write.number);
-                    if covered {
-                        put(durable, write);
-                    }
-                    !covered
+                let (covered, others): (Vec<_>, Vec<_>) =
+                    pending.drain(..).partition(|write| numbers.contains(&write.number));
+                // What was written to the same place before lies below it, and never comes later.
+                let (below, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|older| {
+                    covered.iter().any(|write| write.number > older.number && write.overlaps(older))
                 });
+                below.iter().chain(&covered).for_each(|write| put(durable, write));
+                *pending = others;
             }
             Event::Lost(file, numbers) => {
                 let FileState { live, durable, pending } = &mut self.files[*file];
@@ -161,6 +169,23 @@ impl State {
     pub(crate) fn complete_writes(&self, file: FileNumber) -> Vec<u64> {
         let pending = self.files[file].pending.iter();
         pending.filter(|write| write.complete).map(|write| write.number).collect()
+    }
+
+    /// A number for the next write, above all those that are pending.
+    pub(crate) fn next_write(&self) -> u64 {
+        let pending = self.files.iter().flat_map(|file| &file.pending);
+        pending.map(|write| write.number + 1).max().unwrap_or(0)
+    }
+
+    /// Every write that was started is with the device, and durable there if it has no volatile
+    /// cache.
+    pub(crate) fn complete_all(&mut self, volatile_cache: bool) {
+        for FileState { durable, pending, .. } in &mut self.files {
+            pending.iter_mut().for_each(|write| write.complete = true);
+            if !volatile_cache {
+                pending.drain(..).for_each(|write| put(Arc::make_mut(durable), &write));
+            }
+        }
     }
 
     /// Whether power cut now could lose anything.
