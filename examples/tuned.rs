@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
         commits += thread.join().map_err(|_| anyhow!("a committing thread panicked"))??;
     }
     let rate_per_second = f64::from(commits) / start.elapsed().as_secs_f64();
-    let batches = committer.stats().batches;
+    let batches = committer.stats().counters.batches;
     println!("{commits} durable commits in {batches} batches, {rate_per_second:.0} a second");
     committer.close()?;
     Ok(())

@@ -313,6 +313,32 @@ pub enum WalError {
         kind: RecordKind,
     },
 
+    /// Somebody waits for a record that was not appended.
+    #[error("nothing has LSN {lsn} yet, the next record gets LSN {next_lsn}; append it first")]
+    NotAppended {
+        /// What was waited for.
+        lsn: Lsn,
+        /// The LSN of the next record.
+        next_lsn: Lsn,
+    },
+
+    /// Every buffer of the log is on its way to the device. Nothing was appended.
+    #[error(
+        "the log's buffers are full, the device is slower than its callers; nothing was appended, \
+         try again later or wait with a deadline"
+    )]
+    QueueFull,
+
+    /// A record is not durable by its deadline. It is appended and still on its way.
+    #[error(
+        "record {lsn} is not durable by its deadline; it is still on its way, and its outcome is \
+         known once the durable LSN has passed it"
+    )]
+    DeadlineExceeded {
+        /// The record, or the last one of an atomic batch.
+        lsn: Lsn,
+    },
+
     /// The records asked for were truncated away.
     #[error("LSN {requested} was truncated; the log starts at LSN {floor}")]
     Truncated {

@@ -7,15 +7,15 @@
 //!  record ─► frame ─► batch ─► block buffer ─► device ─► durable LSN ─► replay
 //!  record    format   append   device/buffer   device    durable        replay
 //!
-//!  floor 8   lib                          the front door
-//!  floor 7   crash                        the crash matrix, for tests (feature `simulated`)
-//!  floor 6   wal, then committer          one owner; shared by threads
-//!  floor 5   append        replay         never each other
-//!  floor 4   segment                      names, headers, preparation, retirement
-//!  floor 3   crypto        config         keys, validated settings
-//!  floor 2   device                       files, buffers, every system call, all `unsafe`
-//!  floor 1   format  durable  poison      bytes and positions, never I/O
-//!  floor 0   lsn  record  error  sync  sabotage   the vocabulary; bugs on purpose, for tests
+//!  floor 8   lib                                  the front door
+//!  floor 7   crash                                the crash matrix, for tests (feature `simulated`)
+//!  floor 6   wal, then committer                  one owner; shared by threads
+//!  floor 5   append        replay                 never each other
+//!  floor 4   segment                              names, headers, preparation, retirement
+//!  floor 3   crypto        config                 keys, validated settings
+//!  floor 2   device                               files, buffers, every system call, all `unsafe`
+//!  floor 1   format  durable  poison  telemetry   bytes, positions and numbers, never I/O
+//!  floor 0   lsn  record  error  level  sync  sabotage  the vocabulary
 //! ```
 //!
 //! Imports run strictly downward; `tests/layering.rs` holds the code against this drawing.
@@ -46,6 +46,7 @@ mod device;
 mod durable;
 mod error;
 mod format;
+mod level;
 mod lsn;
 mod poison;
 mod record;
@@ -54,6 +55,7 @@ mod replay;
 mod sabotage;
 mod segment;
 mod sync;
+mod telemetry;
 mod wal;
 
 pub use append::WalStats;
@@ -62,10 +64,12 @@ pub use config::{Preparation, SegmentedWalConfig};
 pub use crypto::KeyRing;
 pub use device::{ActiveEngine, Durability, Engine, EngineReport, Geometry};
 pub use error::{Result, WalError};
+pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};
 pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
 pub use replay::{Discarded, RecoveryReport, WalReader};
 pub use segment::{SegmentInfo, TruncateOutcome};
+pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
 
 /// A disk that can lose power, and the crash matrix that is run on it. For tests; not part of what

@@ -317,26 +317,29 @@ fn a_batch_is_replayed_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_payload_written_in_place_is_replayed_and_a_panic_appends_nothing() {
-    let dir = TestDir::new("in-place");
-    let mut wal = open(&dir.encrypted_config());
-    let header = RecordHeader { tenant: 4, ..RecordHeader::new(RecordKind::PUT) };
-    let lsn = wal.append_with(header, 5000, |payload| payload[1] = 9).expect("append");
-    assert_eq!(lsn, Lsn::FIRST);
-    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wal.append_with(header, 100, |payload| {
-            payload.fill(1);
-            panic!("half-way");
-        })
-    }));
-    assert!(panicked.is_err());
-    assert_eq!(wal.next_lsn(), Lsn::new(2));
-    commit_each(&mut wal, [b"after"]);
-    let records = replay(&wal);
-    let mut expected = vec![0; 5000];
-    expected[1] = 9;
-    assert_eq!(payloads(&records), [expected, b"after".to_vec()]);
-    assert_eq!(records[0].tenant(), 4);
+fn a_payload_written_in_place_is_replayed_and_a_panic_leaves_a_noop() {
+    for config in [TestDir::config, TestDir::encrypted_config] {
+        let dir = TestDir::new("in-place");
+        let mut wal = open(&config(&dir));
+        let header = RecordHeader { tenant: 4, ..RecordHeader::new(RecordKind::PUT) };
+        let lsn = wal.append_with(header, 5000, |payload| payload[1] = 9).expect("append");
+        assert_eq!(lsn, Lsn::FIRST);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wal.append_with(header, 100, |payload| {
+                payload.fill(1);
+                panic!("half-way");
+            })
+        }));
+        assert!(panicked.is_err());
+        commit_each(&mut wal, [b"after"]);
+        let records = replay(&wal);
+        let mut expected = vec![0; 5000];
+        expected[1] = 9;
+        assert_eq!(payloads(&records), [expected, vec![0; 100], b"after".to_vec()]);
+        assert_eq!(records[0].tenant(), 4);
+        let kinds: Vec<_> = records.iter().map(plimsoll::LogRecord::kind).collect();
+        assert_eq!(kinds, [RecordKind::PUT, RecordKind::NOOP, RecordKind::PUT]);
+    }
 }
 
 /// What a misdirected write can do: a whole batch of another segment where one of ours was. Its
@@ -409,7 +412,7 @@ fn both_engines_and_both_ways_to_make_a_batch_durable_write_the_same_log() {
                     wal.append(&put(&n.to_le_bytes().repeat(100))).expect("append");
                 }
                 assert_eq!(wal.sync().expect("sync"), Lsn::new(200));
-                let stats = wal.stats();
+                let stats = wal.stats().counters;
                 assert_eq!((stats.records, stats.payload_bytes), (200, 200 * 400));
                 assert_eq!(stats.flushes > 0, durability == Durability::Fdatasync);
                 drop(wal);

@@ -13,7 +13,7 @@ use futures::{
     task::LocalSpawnExt,
 };
 use plimsoll::{
-    CommitPolicy, Durability, Engine, GroupCommitter, Lsn, SegmentedWal, SegmentedWalConfig,
+    CommitPolicy, Durability, Engine, GroupCommitter, Level, Lsn, SegmentedWal, SegmentedWalConfig,
     WalError,
 };
 
@@ -68,9 +68,9 @@ fn a_quiet_committer_states_that_everything_is_durable() {
     let mut config = dir.config();
     config.idle_marker_after = Duration::from_millis(1);
     let committer = GroupCommitter::start(open(&config), CommitPolicy::FromConfig).expect("start");
-    let markers = committer.stats().markers;
+    let markers = committer.stats().counters.markers;
     committer.commit(&put(b"last")).expect("commit");
-    while committer.stats().markers == markers {
+    while committer.stats().counters.markers == markers {
         std::thread::yield_now();
     }
     drop(committer);
@@ -99,7 +99,7 @@ fn ten_thousand_tasks_of_one_thread_each_learn_their_own_lsn() {
                     let payload = n.to_le_bytes();
                     let commit = committer.submit(&put(&payload)).expect("submit");
                     let given = commit.lsn();
-                    assert_eq!(commit.await.expect("durable"), given);
+                    assert_eq!(commit.await.expect("durable").lsn(), given);
                     assert!(committer.durable_lsn() >= given);
                     (given, n)
                 };
@@ -126,7 +126,7 @@ fn a_dropped_handle_loses_nothing() {
     }
     let last = committer.submit_batch(&[put(b"x"), put(b"y")]).expect("submit");
     assert_eq!(last.range().count(), 2);
-    assert_eq!(last.wait().expect("durable"), Lsn::new(102));
+    assert_eq!(last.wait().expect("durable").lsn(), Lsn::new(102));
     drop(committer);
     assert_eq!(replay(&open(&dir.config())).len(), 102);
 

@@ -52,7 +52,7 @@ fn defect_01_followers_get_their_own_lsn() {
             .collect();
         clients.into_iter().map(|client| client.join().expect("no panic")).collect()
     });
-    let stats = committer.stats();
+    let stats = committer.stats().counters;
     assert!(stats.batches - stats.markers < 8, "some shared a batch: {stats:?}");
     all.sort_unstable();
     assert_eq!(all.iter().map(|(lsn, _)| *lsn).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
@@ -100,11 +100,11 @@ fn defect_04_a_sync_after_an_oversized_append_flushes() {
         let mut config = dir.config();
         (config.buffer_size, config.durability) = (4096, durability);
         let mut wal = open(&config);
-        let flushes = wal.stats().flushes;
+        let flushes = wal.stats().counters.flushes;
         let lsn = wal.append(&put(&[7; 100_000])).expect("append");
         assert_eq!(wal.sync().expect("sync"), lsn);
         assert_eq!(wal.durable_lsn(), lsn);
-        let flushed = wal.stats().flushes - flushes;
+        let flushed = wal.stats().counters.flushes - flushes;
         assert_eq!(flushed, u64::from(durability == Durability::Fdatasync));
         drop(wal);
         assert_eq!(payloads(&replay(&open(&config))), [vec![7; 100_000]]);
@@ -385,10 +385,10 @@ fn defect_16_a_small_commit_writes_one_block() {
     config.engine = Engine::Blocking;
     config.preparation = plimsoll::Preparation::Zero;
     let mut wal = open(&config);
-    let (stats, bytes) = (wal.stats(), thread_write_bytes());
+    let (stats, bytes) = (wal.stats().counters, thread_write_bytes());
     commit_each(&mut wal, (0..10).map(|_| [0; 128]));
-    assert_eq!(wal.stats().batches - stats.batches, 10);
-    assert_eq!(wal.stats().device_bytes - stats.device_bytes, 10 * BLOCK_BYTES);
+    assert_eq!(wal.stats().counters.batches - stats.batches, 10);
+    assert_eq!(wal.stats().counters.device_bytes - stats.device_bytes, 10 * BLOCK_BYTES);
     match (bytes, thread_write_bytes()) {
         (Some(before), Some(after)) => assert_eq!(after - before, 10 * BLOCK_BYTES),
         _ => eprintln!("skipped in part: this kernel does not count the bytes of a thread"),

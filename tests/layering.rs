@@ -31,8 +31,8 @@ const LIBRARY: Building = Building {
     sources: "src",
     root: "lib",
     floors: &[
-        &["lsn", "record", "error", "sync", "sabotage"],
-        &["format", "durable", "poison"],
+        &["lsn", "record", "error", "level", "sync", "sabotage"],
+        &["format", "durable", "poison", "telemetry"],
         &["device"],
         &["crypto", "config"],
         &["segment"],
@@ -42,6 +42,7 @@ const LIBRARY: Building = Building {
     ],
     neighbours: &[
         ("record", "lsn"),
+        ("level", "lsn"),
         ("error", "lsn"),
         ("error", "record"),
         ("config", "crypto"),

@@ -35,7 +35,12 @@ use clap::Parser;
 use bench::BenchError;
 use cli::{BenchArgs, Cli, ReportArgs, SweepArgs, Verb};
 use conclude::{Conclusion, conclude};
+use host::{CountingAllocator, INSTRUMENTED_SYSTEM};
 use sweep::{Outcome, SweepError};
+
+/// Counts allocations, so that `bench` can say how many of them a commit costs.
+#[global_allocator]
+static ALLOCATOR: &CountingAllocator = &INSTRUMENTED_SYSTEM;
 
 const EXIT_PASS: u8 = 0;
 const EXIT_TRIAL_FAILED: u8 = 1;

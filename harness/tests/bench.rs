@@ -30,7 +30,18 @@ fn a_tiny_round_prints_ratios_and_leaves_nothing_in_the_target() {
     let ran = bench(&shop, &["--only", "one", "--target", "target", "--json", "found.json"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(shop.names("target"), ["precious"], "nothing of ours, everything of theirs");
-    for part in ["- F0: ", "- bandwidth: ", "- engine: ", "| one ", "≥ 0.970", "≤ 1.10"] {
+    for part in [
+        "- F0: ",
+        "- bandwidth: ",
+        "- engine, chosen by auto: ",
+        "each with its own bytes at its own LSN",
+        "- durable LSN never ahead of the device: looked up on the device ",
+        "| one ",
+        "≥ 0.970",
+        "≤ 1.10",
+        "context switches a commit",
+        "Targets met: ",
+    ] {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
     assert!(ran.stderr.starts_with("round 1 of 1: "), "{}", ran.stderr);
@@ -47,7 +58,62 @@ fn a_tiny_round_prints_ratios_and_leaves_nothing_in_the_target() {
     let [Some(bare), Some(log)] = rates else { panic!("{one}") };
     let ratio = one["comparisons"][0]["median"].as_f64().expect("a ratio");
     assert!(bare > 0.0 && (ratio - log / bare).abs() < 1e-9, "{one}");
-    assert!(one["arms"][1]["samples"][0]["verified_records"].as_u64() > Some(0), "{one}");
+    let sample = &one["arms"][1]["samples"][0];
+    assert!(sample["verified_records"].as_u64() > Some(0), "{one}");
+    assert!(sample["durable_checks"].as_u64() > Some(0), "{one}");
+    let targets = &found["targets"];
+    let listed = ["missed", "unknown"].map(|kind| targets[kind].as_array().map_or(0, Vec::len));
+    let met = targets["met"].as_u64().expect("a count");
+    assert_eq!(met + (listed[0] + listed[1]) as u64, 2, "{targets}");
+}
+
+#[test]
+fn a_commit_in_the_steady_state_allocates_nothing_and_nothing_of_the_log_is_cached() {
+    let shop = Workshop::new();
+    if shop.lacks_direct_io() {
+        return;
+    }
+    let words = "bench --against-ceiling --rounds 3 --seconds 0.05 --only steady --json found.json";
+    let ran = shop.run(&words.split(' ').collect::<Vec<_>>());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let text = fs::read_to_string(shop.path("found.json")).expect("the file");
+    let found: Value = serde_json::from_str(&text).expect("JSON");
+    let arms = found["cases"][1]["arms"].as_array().expect("arms");
+    assert_eq!(arms.len(), 4, "{found}");
+    for arm in &arms[..3] {
+        let samples = arm["samples"].as_array().expect("samples");
+        assert!(samples.iter().all(|sample| sample["commits"].as_u64() > Some(0)), "{arm}");
+        // On a busy machine the thread that prepares segments may come late, and into a measured
+        // time; what a commit allocates would be in all of them.
+        assert!(samples.iter().any(|sample| sample["allocations"].as_u64() == Some(0)), "{arm}");
+    }
+    for sample in arms[3]["samples"].as_array().expect("samples") {
+        match sample["page_cache_growth_bytes"].as_u64() {
+            Some(bytes) => assert_eq!(bytes, 0, "{sample}"),
+            None => println!("skipped: without fincore (util-linux) nobody sees the page cache"),
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_caller_and_engine_is_measured_with_and_without_a_key() {
+    let shop = Workshop::new();
+    if shop.lacks_direct_io() {
+        return;
+    }
+    let ran = bench(&shop, &["--only", "owner1,owner256,engines,encrypted-4k"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for part in [
+        "| owner1 ",
+        "| owner256 ",
+        "| engines ",
+        "auto : the better, 4 in flight, beside load",
+        "threads : AES or 0.70 disk, the lower",
+        "tasks : one core's AES",
+        "from huge pages",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
 }
 
 #[test]

@@ -1,20 +1,25 @@
 //! The filling half: LSNs, buffers, and where in which segment a record goes. No I/O but taking
-//! over a prepared file.
+//! over a prepared file, and no encoding: that is done by whoever holds a reservation.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
-use super::batch::{OpenBatch, SealedBatch, block_len, padded_batch_len};
+use super::{
+    Reservation,
+    batch::{OpenBatch, SealedBatch, block_len, padded_batch_len},
+};
 use crate::{
     crypto::{KeyRing, MAX_RECORDS_PER_KEY},
     device::{BlockBuffer, BufferPool},
     error::{Result, WalError},
     format::{BATCH_HEADER_LEN, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, frame_len, round_up_len},
-    lsn::{Lsn, LsnRange},
-    record::{MAX_PAYLOAD_BYTES, Record, RecordHeader},
+    level::Reach,
+    lsn::Lsn,
+    record::MAX_PAYLOAD_BYTES,
     segment::{Preparer, SegmentContext, Spare},
+    telemetry::Telemetry,
 };
 
-/// Whether records can be appended right now.
+/// Whether there is a batch to append to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     /// Yes.
@@ -23,7 +28,14 @@ pub(crate) enum Room {
     NoBuffer,
 }
 
-/// Encodes records into batches and queues full ones.
+/// What records take together.
+struct Size {
+    frames_len: usize,
+    records: u32,
+    payload_bytes: u64,
+}
+
+/// Gives out places in batches and queues full ones.
 #[derive(Debug)]
 pub(crate) struct Appender {
     pool: BufferPool,
@@ -33,6 +45,7 @@ pub(crate) struct Appender {
     place: Place,
     keys: Option<KeyRing>,
     preparer: Arc<Preparer>,
+    telemetry: Telemetry,
 }
 
 /// Where the next batch goes.
@@ -54,6 +67,7 @@ impl Appender {
         file: Spare,
         keys: Option<KeyRing>,
         preparer: Arc<Preparer>,
+        telemetry: Telemetry,
         target_bytes: u64,
     ) -> Self {
         let block_bytes = context.block_bytes;
@@ -70,6 +84,7 @@ impl Appender {
             },
             keys,
             preparer,
+            telemetry,
         }
     }
 
@@ -91,52 +106,63 @@ impl Appender {
         self.place.remaining_bytes = 0;
     }
 
-    /// Makes room for records with payloads of these lengths in one batch, sealing the open batch
-    /// and moving on to a new segment as needed.
+    /// Gives records with payloads of these lengths their LSNs and a place in one batch, sealing
+    /// the open batch and moving on to a new segment as needed. `None` when every buffer is on its
+    /// way to the device; one has to come back first.
     ///
     /// # Errors
     ///
     /// A record or batch over the limits, [`WalError::LsnExhausted`], or
     /// [`WalError::NoSpace`]. No LSN has been given out then, and nothing has changed but that the
     /// open batch may be sealed.
-    pub(crate) fn make_room(
+    pub(crate) fn reserve(
         &mut self,
         payload_lens: impl ExactSizeIterator<Item = usize>,
-    ) -> Result<Room> {
-        let records = payload_lens.len();
-        let frames_len = self.frames_len(payload_lens)?;
-        if let Some(open) = &self.open {
-            if open.has_room(frames_len, records) {
-                return Ok(Room::Ready);
-            }
+        reach: Reach,
+    ) -> Result<Option<Reservation>> {
+        let size = self.size_of(payload_lens)?;
+        let records = size.records as usize;
+        let has_room = |open: &mut OpenBatch| open.has_room(size.frames_len, records);
+        if !self.open.as_mut().is_some_and(has_room) {
             self.seal();
+            if self.open_batch(size.frames_len)? == Room::NoBuffer {
+                return Ok(None);
+            }
         }
-        self.open_batch(frames_len)
+        Ok(self.open.as_mut().map(|open| {
+            let Size { frames_len, records, payload_bytes } = size;
+            let reserved = open.reserve(frames_len, records, payload_bytes, reach, &self.telemetry);
+            self.next_lsn = reserved.lsns().last.next();
+            reserved
+        }))
     }
 
-    fn frames_len(&self, payload_lens: impl ExactSizeIterator<Item = usize>) -> Result<usize> {
+    fn size_of(&self, payload_lens: impl ExactSizeIterator<Item = usize>) -> Result<Size> {
         let encrypted = self.keys.is_some();
         let records = payload_lens.len();
-        let mut frames_len = 0_usize;
+        let (mut frames_len, mut payload_bytes) = (0_usize, 0);
         for len_bytes in payload_lens {
             if len_bytes > MAX_PAYLOAD_BYTES {
                 return Err(WalError::RecordTooLarge { len_bytes, max_bytes: MAX_PAYLOAD_BYTES });
             }
             frames_len = frames_len.saturating_add(frame_len(len_bytes, encrypted));
+            payload_bytes += len_bytes as u64;
         }
+        let too_large = || WalError::BatchTooLarge {
+            records,
+            len_bytes: frames_len,
+            max_records: MAX_BATCH_RECORDS,
+            max_bytes: MAX_BATCH_BYTES - BATCH_HEADER_LEN,
+        };
         if frames_len > MAX_BATCH_BYTES - BATCH_HEADER_LEN || records > MAX_BATCH_RECORDS {
-            return Err(WalError::BatchTooLarge {
-                records,
-                len_bytes: frames_len,
-                max_records: MAX_BATCH_RECORDS,
-                max_bytes: MAX_BATCH_BYTES - BATCH_HEADER_LEN,
-            });
+            return Err(too_large());
         }
-        let last = self.next_lsn.checked_add(records as u64);
+        let records = u32::try_from(records).map_err(|_| too_large())?;
+        let last = self.next_lsn.checked_add(u64::from(records));
         if last.is_none_or(Lsn::is_exhausted) {
             return Err(WalError::LsnExhausted);
         }
-        Ok(frames_len)
+        Ok(Size { frames_len, records, payload_bytes })
     }
 
     /// Opens a batch with room for at least `frames_len` bytes of frames.
@@ -202,32 +228,6 @@ impl Appender {
         })
     }
 
-    /// Encodes a record for which room was made and returns its LSN. `fill` writes the payload.
-    pub(crate) fn push_with(
-        &mut self,
-        record: RecordHeader,
-        payload_len: usize,
-        fill: impl FnOnce(&mut [u8]),
-    ) -> Lsn {
-        let lsn = self.next_lsn;
-        debug_assert!(self.open.is_some(), "make_room comes first");
-        if let Some(open) = &mut self.open {
-            open.push(record, payload_len, lsn, fill);
-            self.next_lsn = lsn.next();
-        }
-        lsn
-    }
-
-    /// Encodes records for which room was made together, so that they share a batch.
-    pub(crate) fn push_all(&mut self, records: &[Record<'_>]) -> LsnRange {
-        let first = self.next_lsn;
-        for record in records {
-            let copy = |place: &mut [u8]| place.copy_from_slice(&record.payload);
-            self.push_with(record.header(), record.payload.len(), copy);
-        }
-        LsnRange { first, last: self.next_lsn.previous() }
-    }
-
     /// Opens a batch without records: a marker, which states what is durable.
     pub(crate) fn open_marker(&mut self) -> Result<Room> {
         if self.open.is_some() {
@@ -239,16 +239,34 @@ impl Appender {
     /// Closes the open batch and queues it for writing. An open batch without records is a marker.
     pub(crate) fn seal(&mut self) {
         if let Some(open) = self.open.take() {
-            let sealed = open.seal();
-            let disk_len = sealed.disk_len() as u64;
+            let disk_len = open.outline().disk_len() as u64;
             self.place.remaining_bytes = self.place.remaining_bytes.saturating_sub(disk_len);
-            self.sealed.push_back(sealed);
+            self.sealed.push_back(open.seal());
         }
     }
 
-    /// Whether the open batch holds records.
-    pub(crate) fn has_open_records(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| !open.is_empty())
+    /// How far a record in the open batch has to get at most, if it holds any.
+    pub(crate) fn open_reach(&self) -> Option<Reach> {
+        let outline = self.open.as_ref()?.outline();
+        (outline.records > 0).then_some(outline.reach)
+    }
+
+    /// When the first record of the open batch got its place, on the log's clock.
+    pub(crate) fn open_since_ns(&self) -> Option<u64> {
+        self.open.as_ref()?.outline().first_reserved_ns
+    }
+
+    /// Has the batches that wait to be written get at least so far.
+    pub(crate) fn raise_sealed(&mut self, reach: Reach) {
+        self.sealed.iter_mut().for_each(|batch| batch.raise(reach));
+    }
+
+    /// Has everything that was appended and not written get at least so far.
+    pub(crate) fn raise(&mut self, reach: Reach) {
+        self.raise_sealed(reach);
+        if let Some(open) = &mut self.open {
+            open.raise(reach);
+        }
     }
 
     /// The oldest batch that waits to be written.

@@ -1,50 +1,66 @@
-//! Building one batch in a block buffer.
+//! One batch in a block buffer, from the first record that gets a place in it until its header is
+//! written.
 //!
 //! The buffer's first block is kept free for a segment header, so that a batch that starts a
 //! segment goes to the device in one write together with it.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, thread, time::Duration};
 
+use super::Reservation;
 use crate::{
-    device::BlockBuffer,
-    format::{
-        BATCH_HEADER_LEN, BatchHeader, FRAME_HEADER_LEN, FrameHeader, MAX_BATCH_RECORDS, TAG_LEN,
-        associated_data, frame_len, round_up_len, seal_frame,
-    },
-    lsn::Lsn,
-    record::RecordHeader,
+    device::{BlockBuffer, SharedBuffer},
+    format::{BATCH_HEADER_LEN, BatchHeader, MAX_BATCH_RECORDS, round_up_len},
+    level::Reach,
+    lsn::{Lsn, LsnRange},
     segment::{SegmentContext, Spare},
+    telemetry::{SubmittedBatch, Telemetry},
 };
+
+/// Who writes a batch gives way this often for the records that are still being encoded, which
+/// takes about a microsecond each, and then looks again after each [`ENCODING_PAUSE`].
+const YIELDS_FOR_ENCODING: u32 = 200;
+const ENCODING_PAUSE: Duration = Duration::from_micros(50);
 
 /// A batch that still takes records.
 #[derive(Debug)]
 pub(super) struct OpenBatch {
-    buffer: BlockBuffer,
-    context: Arc<SegmentContext>,
-    /// Set when the batch is the first of its segment.
-    starts: Option<Spare>,
-    /// Where the header goes: one block into the buffer.
-    header_at: usize,
-    /// Where the next frame goes.
-    cursor: usize,
+    buffer: SharedBuffer,
+    outline: Outline,
     /// Where the batch has to end.
     limit: usize,
-    first_lsn: Lsn,
-    records: u32,
-    payload_bytes: u64,
+}
+
+/// A batch that takes no more records. Some of them may still be being encoded.
+#[derive(Debug)]
+pub(crate) struct SealedBatch {
+    buffer: SharedBuffer,
+    outline: Outline,
 }
 
 /// A batch that is complete but for its header, which states what is durable when it is written.
 #[derive(Debug)]
-pub(crate) struct SealedBatch {
+pub(super) struct EncodedBatch {
     pub(super) buffer: BlockBuffer,
+    pub(super) outline: Outline,
+}
+
+/// What is known of a batch without looking into its buffer.
+#[derive(Debug)]
+pub(super) struct Outline {
     pub(super) context: Arc<SegmentContext>,
+    /// Set when the batch is the first of its segment.
     pub(super) starts: Option<Spare>,
+    /// Where the batch header goes: one block into the buffer.
     header_at: usize,
+    /// Where the frames end; while the batch is open, where the next one goes.
     end: usize,
     pub(super) first_lsn: Lsn,
     pub(super) records: u32,
     pub(super) payload_bytes: u64,
+    /// How far it has to get before somebody is answered.
+    pub(super) reach: Reach,
+    /// When its first record got its place, on the log's clock.
+    pub(super) first_reserved_ns: Option<u64>,
 }
 
 /// Length of a batch of these frames on disk.
@@ -68,90 +84,103 @@ impl OpenBatch {
     ) -> Self {
         let header_at = block_len(context.block_bytes);
         debug_assert!(header_at + limit_bytes <= buffer.len());
-        Self {
+        let outline = Outline {
             header_at,
-            cursor: header_at + BATCH_HEADER_LEN,
-            limit: header_at + limit_bytes,
-            buffer,
+            end: header_at + BATCH_HEADER_LEN,
             context,
             starts,
             first_lsn,
             records: 0,
             payload_bytes: 0,
-        }
+            reach: Reach::Buffered,
+            first_reserved_ns: None,
+        };
+        Self { buffer: buffer.share(), outline, limit: header_at + limit_bytes }
     }
 
     /// Whether `records` more with frames of `frames_len` bytes still fit.
     pub(super) fn has_room(&self, frames_len: usize, records: usize) -> bool {
-        self.cursor + frames_len <= self.limit
-            && self.records as usize + records <= MAX_BATCH_RECORDS
+        self.outline.end + frames_len <= self.limit
+            && self.outline.records as usize + records <= MAX_BATCH_RECORDS
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.records == 0
+    pub(super) fn outline(&self) -> &Outline {
+        &self.outline
     }
 
-    /// Encodes a record, which fits and whose length has been checked. `fill` writes its payload
-    /// where it is to lie; should it panic, nothing has been appended. After it nothing can fail,
-    /// so that an LSN, once used as a nonce, is never used again.
-    pub(super) fn push(
+    /// Gives a place to `records` with frames of `frames_len` bytes together, which fit and whose
+    /// lengths have been checked. From here on nothing can fail, so that an LSN, once used as a
+    /// nonce, is never used again.
+    pub(super) fn reserve(
         &mut self,
-        record: RecordHeader,
-        payload_len: usize,
-        lsn: Lsn,
-        fill: impl FnOnce(&mut [u8]),
-    ) {
-        let encrypted = self.context.is_encrypted();
-        let len = frame_len(payload_len, encrypted);
-        let frame = &mut self.buffer[self.cursor..self.cursor + len];
-        let header = FrameHeader {
-            payload_bytes: u32::try_from(payload_len).unwrap_or(u32::MAX),
-            lsn,
-            kind: record.kind,
-            vshard: record.vshard,
-            tenant: record.tenant,
-            database: record.database,
-        };
-        header.encode(frame);
-        let mut end = FRAME_HEADER_LEN + payload_len;
-        fill(&mut frame[FRAME_HEADER_LEN..end]);
-        if let Some(cipher) = &self.context.cipher {
-            let associated = associated_data(frame, &self.context.identity);
-            let tag = cipher.seal(lsn, &associated, &mut frame[FRAME_HEADER_LEN..end]);
-            frame[end..end + TAG_LEN].copy_from_slice(&tag);
-            end += TAG_LEN;
-        }
-        frame[end..].fill(0);
-        seal_frame(self.context.seed, frame);
-        self.cursor += len;
-        self.records += 1;
-        self.payload_bytes += payload_len as u64;
+        frames_len: usize,
+        records: u32,
+        payload_bytes: u64,
+        reach: Reach,
+        telemetry: &Telemetry,
+    ) -> Reservation {
+        let outline = &mut self.outline;
+        outline.first_reserved_ns = outline.first_reserved_ns.or_else(|| Some(telemetry.now_ns()));
+        let part = self.buffer.part(outline.end..outline.end + frames_len);
+        let first = outline.end_lsn();
+        outline.end += frames_len;
+        outline.records += records;
+        outline.payload_bytes += payload_bytes;
+        outline.reach = outline.reach.max(reach);
+        let lsns = LsnRange { first, last: outline.last_lsn() };
+        Reservation::new(part, Arc::clone(&outline.context), lsns, telemetry)
     }
 
-    /// Pads the batch to its block.
-    pub(super) fn seal(mut self) -> SealedBatch {
-        let padded = padded_batch_len(
-            self.cursor - self.header_at - BATCH_HEADER_LEN,
-            self.context.block_bytes,
-        );
-        self.buffer[self.cursor..self.header_at + padded].fill(0);
-        SealedBatch {
-            buffer: self.buffer,
-            context: self.context,
-            starts: self.starts,
-            header_at: self.header_at,
-            end: self.cursor,
-            first_lsn: self.first_lsn,
-            records: self.records,
-            payload_bytes: self.payload_bytes,
-        }
+    /// Has the batch get at least so far.
+    pub(super) fn raise(&mut self, reach: Reach) {
+        self.outline.reach = self.outline.reach.max(reach);
+    }
+
+    /// Takes no more records.
+    pub(super) fn seal(self) -> SealedBatch {
+        SealedBatch { buffer: self.buffer, outline: self.outline }
     }
 }
 
 impl SealedBatch {
+    /// Has the batch get at least so far.
+    pub(super) fn raise(&mut self, reach: Reach) {
+        self.outline.reach = self.outline.reach.max(reach);
+    }
+
+    /// Waits until the last of its records has been encoded, and pads the batch to its block.
+    pub(super) fn into_encoded(self) -> EncodedBatch {
+        let Self { buffer, outline } = self;
+        let mut whole = buffer.into_whole();
+        let mut looks = 0;
+        let mut buffer = loop {
+            match whole {
+                Ok(buffer) => break buffer,
+                Err(shared) if looks < YIELDS_FOR_ENCODING => {
+                    thread::yield_now();
+                    whole = shared.into_whole();
+                }
+                Err(shared) => {
+                    thread::sleep(ENCODING_PAUSE);
+                    whole = shared.into_whole();
+                }
+            }
+            looks += 1;
+        };
+        buffer[outline.end..outline.header_at + outline.disk_len()].fill(0);
+        EncodedBatch { buffer, outline }
+    }
+}
+
+impl Outline {
+    /// The LSN after its last record.
+    fn end_lsn(&self) -> Lsn {
+        Lsn::new(self.first_lsn.get() + u64::from(self.records))
+    }
+
     /// LSN of the last record; for a marker, of the last record before it.
-    pub(crate) fn last_lsn(&self) -> Lsn {
-        Lsn::new(self.first_lsn.get() + u64::from(self.records)).previous()
+    pub(super) fn last_lsn(&self) -> Lsn {
+        self.end_lsn().previous()
     }
 
     /// Length on disk, padding included, segment header not.
@@ -159,33 +188,43 @@ impl SealedBatch {
         padded_batch_len(self.end - self.header_at - BATCH_HEADER_LEN, self.context.block_bytes)
     }
 
-    /// Bytes of padding on disk.
-    pub(super) fn padding_len(&self) -> usize {
-        self.disk_len() - (self.end - self.header_at)
+    /// What is counted of it when its write has completed.
+    pub(super) fn as_submitted(&self, write_len: usize, submitted_ns: u64) -> SubmittedBatch {
+        let padding_len = self.disk_len() - (self.end - self.header_at);
+        SubmittedBatch {
+            records: self.records,
+            payload_bytes: self.payload_bytes,
+            device_bytes: write_len as u64,
+            padding_bytes: padding_len as u64,
+            first_reserved_ns: self.first_reserved_ns,
+            submitted_ns,
+        }
     }
+}
 
+impl EncodedBatch {
     /// Writes the batch's header and returns its checksum.
     pub(super) fn encode_header(&mut self, durable_lsn: Lsn, clean_close: bool) -> u32 {
+        let Outline { header_at, end, records, first_lsn, .. } = self.outline;
         let header = BatchHeader {
-            body_bytes: u32::try_from(self.end - self.header_at - BATCH_HEADER_LEN)
-                .unwrap_or(u32::MAX),
-            record_count: self.records,
-            first_lsn: self.first_lsn,
+            body_bytes: u32::try_from(end - header_at - BATCH_HEADER_LEN).unwrap_or(u32::MAX),
+            record_count: records,
+            first_lsn,
             durable_lsn,
             clean_close,
             checksum: 0,
         };
-        header.encode(self.context.seed, &mut self.buffer[self.header_at..])
+        header.encode(self.outline.context.seed, &mut self.buffer[header_at..])
     }
 
     /// The block before the batch, for the header of the segment it starts.
     pub(super) fn segment_header_block(&mut self) -> &mut [u8] {
-        &mut self.buffer[..self.header_at]
+        &mut self.buffer[..self.outline.header_at]
     }
 
     /// The part of the buffer to write: the batch, and the segment header if it starts one.
     pub(super) fn disk_range(&self, with_segment_header: bool) -> Range<usize> {
-        let start = if with_segment_header { 0 } else { self.header_at };
-        start..self.header_at + self.disk_len()
+        let start = if with_segment_header { 0 } else { self.outline.header_at };
+        start..self.outline.header_at + self.outline.disk_len()
     }
 }

@@ -1,23 +1,28 @@
-//! Counters of what a log has written since it was opened.
+//! What a log says about itself when it is asked.
 
-/// What a log has written since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use crate::{
+    device::EngineReport,
+    telemetry::{CommitPace, Snapshot, WalCounters, WalHistograms},
+};
+
+/// What a log has done since it was opened, how fast it is at present, and what it writes with.
+/// All numbers are of one moment. Asking costs some microseconds and under 80 KiB.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WalStats {
-    /// Records in batches handed to the device.
-    pub records: u64,
-    /// Batches handed to the device: each is one device write.
-    pub batches: u64,
-    /// Of those, markers without records.
-    pub markers: u64,
-    /// Payload bytes of the records.
-    pub payload_bytes: u64,
-    /// Bytes handed to the device: headers, padding and segment headers included.
-    pub device_bytes: u64,
-    /// Of those, padding.
-    pub padding_bytes: u64,
-    /// Explicit flushes; none when each write is durable by itself.
-    pub flushes: u64,
-    /// Segments started.
-    pub segments_started: u64,
+    /// Sums: of records, batches, bytes.
+    pub counters: WalCounters,
+    /// Distributions: of times and of sizes.
+    pub histograms: WalHistograms,
+    /// The device's present speed, the present load, and whether a commit window can help.
+    pub pace: CommitPace,
+    /// The engine the log writes with, and why.
+    pub engine: EngineReport,
+}
+
+impl WalStats {
+    pub(crate) fn new(snapshot: Snapshot, engine: EngineReport) -> Self {
+        let Snapshot { counters, histograms, pace } = snapshot;
+        Self { counters, histograms, pace, engine }
+    }
 }

@@ -3,23 +3,29 @@
 use std::{
     collections::VecDeque,
     io,
+    os::fd::BorrowedFd,
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{SealedBatch, WalStats};
+use super::{
+    SealedBatch,
+    batch::{EncodedBatch, Outline},
+};
 use crate::{
     device::{
         BlockBuffer, Completion, Device, Durability, LogDirectory, SegmentFile, Wait, WriteRequest,
         WriteSync,
     },
-    durable::{BatchTicket, DurablePrefix},
+    durable::{BatchTicket, DurablePrefix, FlushCover},
     error::{Result, WalError},
     format::{Predecessor, SegmentHeader},
+    level::Reach,
     lsn::Lsn,
     poison::Poison,
     segment::{Preparer, SegmentCatalog, Spare, segment_name},
+    telemetry::{BatchOutcome, SubmittedBatch, SubmittedFlush, Telemetry},
 };
 
 /// Token of a flush; writes carry the number of their batch.
@@ -32,6 +38,7 @@ pub(crate) struct WriterParts {
     pub(crate) catalog: Arc<SegmentCatalog>,
     pub(crate) preparer: Arc<Preparer>,
     pub(crate) poison: Poison,
+    pub(crate) telemetry: Telemetry,
     pub(crate) durability: Durability,
     /// What the first segment follows.
     pub(crate) predecessor: Predecessor,
@@ -55,11 +62,15 @@ pub(crate) struct BatchWriter {
     empty_segment: Option<u64>,
     /// Checksum of the newest batch, for the next segment's header.
     last_checksum: u32,
-    /// Whether something was written since the last flush and is not durable by itself.
-    unflushed: bool,
-    /// A segment whose first batch is written, to be noted in `wal.meta` once that is durable.
-    started_segment: Option<u64>,
-    stats: WalStats,
+    /// The flush on its way, and what it covers.
+    flushing: Option<(FlushCover, SubmittedFlush)>,
+    /// Everything up to this batch is to be made durable, by a flush if need be.
+    durable_wanted: Option<BatchTicket>,
+    last_submitted: Option<BatchTicket>,
+    /// A segment and its first batch: noted in `wal.meta` once that is durable.
+    started_segment: Option<(u64, BatchTicket)>,
+    /// Records handed to the device since the log was opened.
+    submitted_records: u64,
 }
 
 struct ActiveSegment {
@@ -72,8 +83,8 @@ struct ActiveSegment {
 struct InFlightBatch {
     token: u64,
     ticket: BatchTicket,
-    /// The number of the segment it started.
-    started_segment: Option<u64>,
+    submitted: SubmittedBatch,
+    outcome: BatchOutcome,
 }
 
 impl BatchWriter {
@@ -83,15 +94,27 @@ impl BatchWriter {
             last_checksum: parts.predecessor.checksum,
             predecessor: parts.predecessor,
             empty_segment: parts.empty_segment,
-            unflushed: false,
+            flushing: None,
+            durable_wanted: None,
+            last_submitted: None,
             started_segment: None,
             parts,
             active: None,
             in_flight: VecDeque::new(),
             next_token: 0,
             returned: Vec::new(),
-            stats: WalStats::default(),
+            submitted_records: 0,
         }
+    }
+
+    /// Every record up to here has been handed to the device.
+    pub(crate) fn submitted_lsn(&self) -> Lsn {
+        self.prefix.submitted_lsn()
+    }
+
+    /// Every record up to here has reached the device.
+    pub(crate) fn written_lsn(&self) -> Lsn {
+        self.prefix.written_lsn()
     }
 
     /// Every record up to here survives power loss.
@@ -99,8 +122,13 @@ impl BatchWriter {
         self.prefix.durable_lsn()
     }
 
-    pub(crate) fn stats(&self) -> WalStats {
-        self.stats
+    /// Records handed to the device since the log was opened.
+    pub(crate) fn submitted_records(&self) -> u64 {
+        self.submitted_records
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.parts.telemetry
     }
 
     pub(crate) fn poison(&self) -> &Poison {
@@ -132,54 +160,70 @@ impl BatchWriter {
         self.parts.poison.check(self.durable_lsn())
     }
 
-    /// Starts writing a batch, first starting its segment if it begins one.
+    /// Hands a batch to the device, first starting its segment if it begins one. A batch that
+    /// somebody wants durable is followed by a flush where its write alone does not make it so; the
+    /// flush, and an asynchronous write, start with the next [`Self::poll`] or wait.
     ///
     /// # Errors
     ///
     /// [`WalError::Poisoned`], now and for ever after.
-    pub(crate) fn submit(&mut self, mut batch: SealedBatch, clean_close: bool) -> Result<()> {
+    pub(crate) fn submit(&mut self, batch: SealedBatch, clean_close: bool) -> Result<()> {
         self.check()?;
-        let started = match batch.starts.take() {
-            Some(spare) => Some(self.start_segment(spare, &mut batch)?),
-            None => None,
-        };
+        let mut batch = batch.into_encoded();
+        let starts = batch.outline.starts.take();
+        let started = starts.map(|spare| self.start_segment(spare, &mut batch)).transpose()?;
         // Stated in the batch: damage to anything up to here will be noticed.
         self.last_checksum = batch.encode_header(self.durable_lsn(), clean_close);
+        let sync = self.sync_of(&batch.outline);
         let Some(active) = &mut self.active else { return Err(WalError::Closed) };
         let offset_bytes = active.offset_bytes;
         let range = batch.disk_range(offset_bytes == 0);
         active.offset_bytes += range.len() as u64;
         let file = Arc::clone(&active.file);
-        self.count(&batch, range.len());
+        if batch.outline.records > 0 {
+            self.empty_segment = None;
+        }
+        self.submitted_records += u64::from(batch.outline.records);
+        self.parts.preparer.note_appended(range.len() as u64);
 
         let token = self.next_token;
         self.next_token += 1;
-        let ticket = self.prefix.submit(batch.last_lsn());
-        self.in_flight.push_back(InFlightBatch { token, ticket, started_segment: started });
+        let ticket = self.prefix.submit(batch.outline.last_lsn(), sync == WriteSync::Durable);
+        self.last_submitted = Some(ticket);
+        if batch.outline.reach == Reach::Durable {
+            self.durable_wanted = Some(ticket);
+        }
+        self.started_segment = started.map(|number| (number, ticket)).or(self.started_segment);
+        self.in_flight.push_back(InFlightBatch {
+            token,
+            ticket,
+            submitted: batch.outline.as_submitted(range.len(), self.parts.telemetry.now_ns()),
+            outcome: match (sync, batch.outline.reach) {
+                (WriteSync::Durable, _) => BatchOutcome::Durable,
+                (WriteSync::Volatile, Reach::Durable) => BatchOutcome::AwaitsFlush,
+                (WriteSync::Volatile, _) => BatchOutcome::AcknowledgedWritten,
+            },
+        });
+        let buffer = batch.buffer;
         self.parts.device.submit_write(WriteRequest {
             token,
             file,
-            buffer: batch.buffer,
+            buffer,
             range,
             offset_bytes,
-            sync: match self.parts.durability {
-                Durability::Dsync => WriteSync::Durable,
-                Durability::Fdatasync => WriteSync::Volatile,
-            },
+            sync,
         });
-        self.reap_ready()
+        Ok(())
     }
 
-    fn count(&mut self, batch: &SealedBatch, disk_len: usize) {
-        let stats = &mut self.stats;
-        stats.batches += 1;
-        stats.markers += u64::from(batch.records == 0);
-        stats.records += u64::from(batch.records);
-        stats.payload_bytes += batch.payload_bytes;
-        stats.device_bytes += disk_len as u64;
-        stats.padding_bytes += batch.padding_len() as u64;
-        if batch.records > 0 {
-            self.empty_segment = None;
+    /// Whether a batch is written durably. Not behind a volatile one: the flush that the earlier one
+    /// needs serves both.
+    fn sync_of(&self, outline: &Outline) -> WriteSync {
+        let flushes = self.parts.durability == Durability::Fdatasync || self.prefix.has_volatile();
+        if flushes || outline.reach < Reach::Durable {
+            WriteSync::Volatile
+        } else {
+            WriteSync::Durable
         }
     }
 
@@ -189,19 +233,19 @@ impl BatchWriter {
     /// A segment that holds no record yet is replaced by one of the same name and number. Then the
     /// new header is durable before the name changes hands: whenever power fails, the name stands
     /// for a segment that can be read, as `wal.meta` may have promised.
-    fn start_segment(&mut self, spare: Spare, batch: &mut SealedBatch) -> Result<u64> {
+    fn start_segment(&mut self, spare: Spare, batch: &mut EncodedBatch) -> Result<u64> {
         self.sync()?;
         let Spare { file, fixed_bytes } = spare;
-        let number = batch.context.identity.segment_number;
+        let number = batch.outline.context.identity.segment_number;
         let replaces = self.empty_segment == Some(number);
         if !replaces {
             self.predecessor = Predecessor {
                 number: number - 1,
-                end_lsn: batch.first_lsn.previous(),
+                end_lsn: batch.outline.first_lsn.previous(),
                 checksum: self.last_checksum,
             };
         }
-        let header = self.segment_header(batch, fixed_bytes.unwrap_or(0));
+        let header = self.segment_header(&batch.outline, fixed_bytes.unwrap_or(0));
         header.encode(batch.segment_header_block());
         let mut offset_bytes = 0;
         if replaces {
@@ -211,19 +255,19 @@ impl BatchWriter {
             offset_bytes = block.len() as u64;
         }
 
-        let path = self.parts.directory.join(&segment_name(batch.first_lsn));
+        let path = self.parts.directory.join(&segment_name(batch.outline.first_lsn));
         let directory = &self.parts.directory;
         directory.rename(file.path(), &path).map_err(|error| self.fail("rename", &path, error))?;
         directory.sync().map_err(|error| self.fail("sync directory", directory.path(), error))?;
-        self.parts.catalog.start(path.clone(), batch.first_lsn);
+        self.parts.catalog.start(path.clone(), batch.outline.first_lsn);
         self.active =
             Some(ActiveSegment { file: Arc::new(file.renamed(path)), number, offset_bytes });
         self.empty_segment = Some(number);
-        self.stats.segments_started += 1;
+        self.parts.telemetry.segment_started();
         Ok(number)
     }
 
-    fn segment_header(&self, batch: &SealedBatch, capacity_bytes: u64) -> SegmentHeader {
+    fn segment_header(&self, batch: &Outline, capacity_bytes: u64) -> SegmentHeader {
         let mut header = SegmentHeader {
             identity: batch.context.identity.clone(),
             block_bytes: batch.context.block_bytes,
@@ -242,70 +286,67 @@ impl BatchWriter {
         while self.in_flight.len() > limit {
             // What has failed stays in flight for ever.
             self.check()?;
-            self.reap(Wait::One)?;
+            self.wait_one()?;
         }
         Ok(())
+    }
+
+    /// Has everything submitted made durable, by a flush if need be, with the next poll or wait.
+    pub(crate) fn want_durable(&mut self) {
+        self.durable_wanted = self.last_submitted;
     }
 
     /// Makes everything submitted durable and returns the durable LSN.
     pub(crate) fn sync(&mut self) -> Result<Lsn> {
         self.check()?;
+        self.want_durable();
         self.drain_to(0)?;
-        if self.unflushed {
-            self.flush()?;
+        self.poll()?;
+        while self.flushing.is_some() {
+            self.wait_one()?;
         }
         Ok(self.durable_lsn())
     }
 
-    /// One flush of everything that has completed.
-    fn flush(&mut self) -> Result<()> {
-        let Some(active) = &self.active else { return Ok(()) };
-        let covered_lsn = self.prefix.written_lsn();
-        let file = Arc::clone(&active.file);
-        self.parts.device.submit_flush(file, FLUSH_TOKEN);
-        self.stats.flushes += 1;
-        while !self.reap(Wait::One)? {}
-        self.unflushed = false;
-        self.advance_durable(covered_lsn);
+    /// Starts what was submitted, takes in what has completed, without waiting, and starts the flush
+    /// that it may need.
+    pub(crate) fn poll(&mut self) -> Result<()> {
+        self.start_flush_if_wanted();
+        while self.reap(Wait::Poll)? {}
         Ok(())
     }
 
-    /// Everything written up to `lsn` is durable. Notes in `wal.meta`, in the background, that the
-    /// segment it started exists, so that its loss will be noticed. Not before: a crash until then
-    /// removes the file rightly.
-    fn advance_durable(&mut self, lsn: Lsn) {
-        self.prefix.advance_durable(lsn);
-        if let Some(number) = self.started_segment.take() {
-            self.parts.catalog.newest_is_durable();
-            let durable_lsn = self.durable_lsn();
-            self.parts.preparer.save_meta(move |meta| {
-                meta.newest_segment_number = meta.newest_segment_number.max(number);
-                meta.durable_lsn = meta.durable_lsn.max(durable_lsn);
-            });
-        }
+    /// Waits for one completion, unless nothing is on its way, and takes in what came with it:
+    /// whoever watches the completion descriptor is not told of those again.
+    pub(crate) fn wait_one(&mut self) -> Result<()> {
+        self.reap(Wait::One)?;
+        self.poll()
     }
 
-    /// Takes in what has completed without waiting.
-    pub(crate) fn reap_ready(&mut self) -> Result<()> {
-        loop {
-            let before = self.parts.device.in_flight();
-            self.reap(Wait::Poll)?;
-            if self.parts.device.in_flight() == before || self.parts.device.in_flight() == 0 {
-                return Ok(());
-            }
-        }
+    /// See [`Device::completion_fd`].
+    pub(crate) fn completion_fd(&mut self) -> io::Result<BorrowedFd<'_>> {
+        self.parts.device.completion_fd()
     }
 
-    /// Takes in one completion. `true` if it was a flush.
+    /// Whether a write or a flush is on its way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.parts.device.in_flight() > 0
+    }
+
+    /// Takes in one completion; `false` if there was none.
     fn reap(&mut self, wait: Wait) -> Result<bool> {
         match self.parts.device.reap(wait) {
-            Ok(Some(completion)) => self.take_in(completion),
+            Ok(Some(completion)) => {
+                self.take_in(completion)?;
+                self.start_flush_if_wanted();
+                Ok(true)
+            }
             Ok(None) => Ok(false),
             Err(error) => Err(self.fail("wait for", self.active_path(), error)),
         }
     }
 
-    fn take_in(&mut self, completion: Completion) -> Result<bool> {
+    fn take_in(&mut self, completion: Completion) -> Result<()> {
         let Completion { token, operation, file, buffer, result } = completion;
         self.returned.extend(buffer);
         if let Err(error) = result {
@@ -314,18 +355,52 @@ impl BatchWriter {
         // Something failed earlier: what completes now is not acknowledged any more.
         self.check()?;
         if token == FLUSH_TOKEN {
-            return Ok(true);
-        }
-        let position = self.in_flight.iter().position(|batch| batch.token == token);
-        if let Some(batch) = position.and_then(|position| self.in_flight.remove(position)) {
-            self.prefix.complete(batch.ticket);
-            self.started_segment = batch.started_segment.or(self.started_segment);
-            match self.parts.durability {
-                Durability::Dsync => self.advance_durable(self.prefix.written_lsn()),
-                Durability::Fdatasync => self.unflushed = true,
+            if let Some((cover, flush)) = self.flushing.take() {
+                let telemetry = &self.parts.telemetry;
+                telemetry.flush_completed(&flush, telemetry.now_ns());
+                self.prefix.end_flush(cover);
             }
+        } else if let Some(position) = self.in_flight.iter().position(|b| b.token == token)
+            && let Some(batch) = self.in_flight.remove(position)
+        {
+            let telemetry = &self.parts.telemetry;
+            telemetry.batch_completed(&batch.submitted, batch.outcome, telemetry.now_ns());
+            self.prefix.complete(batch.ticket);
         }
-        Ok(false)
+        self.note_started_segment();
+        Ok(())
+    }
+
+    /// Starts a flush if something that is to be durable is written and needs one. One at a time,
+    /// and not while most of what it could cover is still on its way: several batches share it.
+    fn start_flush_if_wanted(&mut self) {
+        let wanted = self.durable_wanted.is_some_and(|batch| !self.prefix.is_durable(batch));
+        let worth_it = self.prefix.written_batches() >= self.in_flight.len().max(1);
+        if !wanted || !worth_it || self.flushing.is_some() {
+            return;
+        }
+        let Some(active) = &self.active else { return };
+        let telemetry = &self.parts.telemetry;
+        let flush = telemetry.flush_submitted(telemetry.now_ns());
+        self.flushing = Some((self.prefix.begin_flush(), flush));
+        self.parts.device.submit_flush(Arc::clone(&active.file), FLUSH_TOKEN);
+    }
+
+    /// Notes in `wal.meta`, in the background, that the segment that was started exists, once its
+    /// first batch is durable, so that its loss will be noticed. Not before: a crash until then
+    /// removes the file rightly.
+    fn note_started_segment(&mut self) {
+        let Some((number, first_batch)) = self.started_segment else { return };
+        if !self.prefix.is_durable(first_batch) {
+            return;
+        }
+        let durable_lsn = self.durable_lsn();
+        self.started_segment = None;
+        self.parts.catalog.newest_is_durable();
+        self.parts.preparer.save_meta(move |meta| {
+            meta.newest_segment_number = meta.newest_segment_number.max(number);
+            meta.durable_lsn = meta.durable_lsn.max(durable_lsn);
+        });
     }
 
     fn active_path(&self) -> &Path {

@@ -5,32 +5,36 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
+    marker::PhantomData,
     mem,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
-use super::state::Shared;
+use super::state::{Patience, Shared};
 use crate::{
-    error::Result,
+    error::{Result, WalError},
+    level::{Durable, Level},
     lsn::{Lsn, LsnRange},
     sync::lock,
 };
 
 /// Records that have their LSNs and are on their way to the disk.
 ///
-/// Awaiting it, or [`Commit::wait`], gives the LSN once the records survive power loss. Dropping it
-/// takes nothing back: the records are written all the same, and nobody is told.
+/// Awaiting it, or [`Commit::wait`], gives the answer once the records have got as far as its level
+/// says. Dropping it takes nothing back: the records are written all the same, and nobody is told.
 #[must_use = "nothing is durable before it has been awaited"]
-pub struct Commit {
+pub struct Commit<L = Durable> {
     shared: Arc<Shared>,
     range: LsnRange,
+    level: PhantomData<L>,
 }
 
-impl Commit {
+impl<L: Level> Commit<L> {
     pub(super) fn new(shared: Arc<Shared>, range: LsnRange) -> Self {
-        Self { shared, range }
+        Self { shared, range, level: PhantomData }
     }
 
     /// The LSN of the record, or of the last one of an atomic batch.
@@ -51,40 +55,55 @@ impl Commit {
         self.shared.durable_lsn() >= self.range.last
     }
 
-    /// Blocks until the records survive power loss.
+    /// Blocks until the records have got as far as the level says.
     ///
     /// # Errors
     ///
     /// [`WalError::Poisoned`](crate::WalError::Poisoned): the log has failed and their outcome is
     /// unknown.
-    pub fn wait(self) -> Result<Lsn> {
-        self.shared.wait_durable(None, self.range.last)?;
-        Ok(self.range.last)
+    pub fn wait(self) -> Result<L> {
+        self.shared.wait_for(self.range.last, L::REACH, Patience::Forever)?;
+        Ok(L::given(self.range.last))
     }
 
-    fn outcome(&self) -> Option<Result<Lsn>> {
-        if self.is_durable() {
-            return Some(Ok(self.range.last));
+    /// As [`Commit::wait`], but no longer than until `deadline`, give or take one write of the
+    /// device. The records stay on their way, and can be waited for again.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::DeadlineExceeded`](crate::WalError::DeadlineExceeded), and as [`Commit::wait`].
+    pub fn wait_until(&self, deadline: Instant) -> Result<L> {
+        let lsn = self.range.last;
+        if self.shared.wait_for(lsn, L::REACH, Patience::Until(deadline))? {
+            Ok(L::given(lsn))
+        } else {
+            Err(WalError::DeadlineExceeded { lsn })
+        }
+    }
+
+    fn outcome(&self) -> Option<Result<L>> {
+        if self.shared.reached(L::REACH) >= self.range.last {
+            return Some(Ok(L::given(self.range.last)));
         }
         self.shared.check().err().map(Err)
     }
 }
 
-impl fmt::Debug for Commit {
+impl<L> fmt::Debug for Commit<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Commit").field("range", &self.range).finish_non_exhaustive()
     }
 }
 
-impl Future for Commit {
-    type Output = Result<Lsn>;
+impl<L: Level> Future for Commit<L> {
+    type Output = Result<L>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(outcome) = self.outcome() {
             return Poll::Ready(outcome);
         }
-        lock(&self.shared.tasks).register(self.range.last, context.waker());
-        // It may have become durable before the waker was there to be woken.
+        lock(self.shared.tasks(L::REACH)).register(self.range.last, context.waker());
+        // It may have got there before the waker was there to be woken.
         self.outcome().map_or(Poll::Pending, Poll::Ready)
     }
 }
@@ -138,15 +157,17 @@ impl TaskWakers {
     }
 }
 
-/// Wakes the tasks whose records are durable, or all of them when the log has failed. In one pass,
-/// and outside the lock: a waker may do anything.
-pub(super) fn wake_tasks(tasks: &Mutex<TaskWakers>, durable_lsn: Lsn, failed: bool) {
+/// Wakes the tasks whose records have got there, or all of them when the log has failed. In one
+/// pass, and outside the lock: a waker may do anything.
+pub(super) fn wake_tasks(tasks: &Mutex<TaskWakers>, reached_lsn: Lsn, failed: bool) {
     let mut released = {
         let mut tasks = lock(tasks);
-        if failed { tasks.release_all() } else { tasks.release(durable_lsn) }
+        if failed { tasks.release_all() } else { tasks.release(reached_lsn) }
     };
     released.drain(..).for_each(Waker::wake);
-    lock(tasks).released = released;
+    if released.capacity() > 0 {
+        lock(tasks).released = released;
+    }
 }
 
 #[cfg(test)]

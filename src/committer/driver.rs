@@ -7,7 +7,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::state::Shared;
+use super::state::{Patience, Shared};
 use crate::{
     error::{Result, WalError},
     sync::lock,
@@ -30,8 +30,10 @@ pub(super) fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>> {
 fn drive(shared: &Shared) -> Result<()> {
     let mut state = lock(&shared.state);
     while !state.is_closed() {
-        if state.has_unwritten() {
-            state = shared.advance(state)?;
+        if state.has_work() {
+            drop(state);
+            shared.advance(Patience::Forever)?;
+            state = lock(&shared.state);
         } else {
             state.driver_sleeps = true;
             state = shared.driver_wake.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,6 @@
-//! The thread that states in a quiet log that everything is durable. Without it, damage to the
-//! very last batch would look like a write that was cut short.
+//! The thread that makes durable what nobody waits for, and then states in the quiet log that
+//! everything is. Without that, damage to the very last batch would look like a write that was cut
+//! short.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -7,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::state::Shared;
+use super::{lead::Lead, state::Shared};
 use crate::{
     error::{Result, WalError},
     lsn::Lsn,
@@ -33,24 +34,28 @@ pub(super) fn spawn(shared: Arc<Shared>, idle_after: Duration) -> Result<JoinHan
 /// `marked_lsn` is the last LSN that the log itself states to be durable.
 fn mark_when_idle(shared: &Shared, idle_after: Duration, mut marked_lsn: Lsn) -> Result<()> {
     let mut state = lock(&shared.state);
-    loop {
-        if state.is_closed() {
-            return Ok(());
-        }
+    while !state.is_closed() {
         shared.check()?;
-        if shared.durable_lsn() == marked_lsn {
+        let durable_lsn = shared.durable_lsn();
+        if durable_lsn == marked_lsn && state.next_lsn == durable_lsn.next() {
             state.idle_sleeps = true;
             let woken = shared.idle_wake.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
             continue;
         }
-        let seen = shared.durable_lsn();
         let waited = shared.idle_wake.wait_timeout(state, idle_after);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let quiet = shared.durable_lsn() == seen && state.next_lsn == seen.next();
-        if quiet && !state.is_closed() {
-            state = shared.write_marker(state)?;
-            marked_lsn = seen;
+        if state.is_closed() || shared.durable_lsn() != durable_lsn {
+            continue;
         }
+        if state.next_lsn != durable_lsn.next() {
+            // Whoever appended this asked for less than durability, and it has waited long enough.
+            shared.settle(state)?;
+        } else if let Some((lead, state)) = Lead::take(shared, state) {
+            lead.write_marker(state)?;
+            marked_lsn = durable_lsn;
+        }
+        state = lock(&shared.state);
     }
+    Ok(())
 }

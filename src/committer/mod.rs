@@ -4,7 +4,9 @@
 mod commit;
 mod driver;
 mod idle;
+mod lead;
 mod state;
+mod window;
 
 use std::{
     mem,
@@ -15,21 +17,26 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use self::commit::Commit;
-use self::state::Shared;
+use self::{
+    state::{Patience, Shared},
+    window::CommitWindow,
+};
 use crate::{
     append::WalStats,
     crypto::KeyRing,
     device::{EngineReport, Geometry},
     error::{Result, WalError},
+    level::{Durable, Level, Reach},
     lsn::{Lsn, LsnRange},
-    record::Record,
+    record::{Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
     segment::{SegmentInfo, TruncateOutcome},
     sync::lock,
+    telemetry::WalCounters,
     wal::SegmentedWal,
 };
 
@@ -44,6 +51,14 @@ pub enum CommitPolicy {
     /// From its first record, this long or until it is full. Worth it only when records arrive
     /// more slowly than the device can flush, and fewer flushes are worth the delay.
     Window(Duration),
+    /// As long as it saves flushes and keeps the 99th percentile of commit latency at this aim: not
+    /// at all while records arrive so fast that the device keeps them together anyway, and never
+    /// longer than half the aim. The percentile is of batches, each as slow as its slowest record.
+    /// An aim that the device cannot keep even without a window is not kept.
+    Adaptive {
+        /// The aim.
+        p99: Duration,
+    },
 }
 
 /// A log that any number of threads commit to. Clones share the log; the last one to be dropped
@@ -83,11 +98,7 @@ impl GroupCommitter {
     pub fn start(mut wal: SegmentedWal, policy: CommitPolicy) -> Result<Self> {
         wal.sync()?;
         wal.share();
-        let window = match policy {
-            CommitPolicy::FromConfig => wal.config().commit_window,
-            CommitPolicy::Greedy => Duration::ZERO,
-            CommitPolicy::Window(window) => window,
-        };
+        let window = CommitWindow::of(policy, wal.config().commit_window);
         let idle_after = wal.config().idle_marker_after;
         let (log, appender, writer) = wal.into_parts();
         let shared = Arc::new(Shared::new(log, appender, writer, window));
@@ -112,7 +123,32 @@ impl GroupCommitter {
     /// appended. [`WalError::Poisoned`]: the log has failed for good and the record's outcome is
     /// unknown.
     pub fn commit(&self, record: &Record<'_>) -> Result<Lsn> {
-        self.shared().commit(slice::from_ref(record)).map(|range| range.first)
+        self.commit_as::<Durable>(record).map(Durable::lsn)
+    }
+
+    /// Appends a record and answers once it has got as far as asked for: [`Durable`], [`Written`] or
+    /// [`Buffered`]. The type of the answer says which.
+    ///
+    /// What is less than durable becomes so with the next durable commit, at the latest after
+    /// `idle_marker_after` without one.
+    ///
+    /// ```no_run
+    /// # fn example(log: plimsoll::GroupCommitter) -> Result<(), plimsoll::WalError> {
+    /// use plimsoll::{Buffered, Durable, Record, RecordKind, Written};
+    /// let metric = log.commit_as::<Buffered>(&Record::new(RecordKind::PUT, b"load=3"))?;
+    /// let session = log.commit_as::<Written>(&Record::new(RecordKind::PUT, b"seen=now"))?;
+    /// let payment: Durable = log.commit_as(&Record::new(RecordKind::PUT, b"paid=7"))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupCommitter::commit`].
+    ///
+    /// [`Written`]: crate::Written
+    /// [`Buffered`]: crate::Buffered
+    pub fn commit_as<L: Level>(&self, record: &Record<'_>) -> Result<L> {
+        self.commit_records::<L>(slice::from_ref(record)).map(|range| L::given(range.last))
     }
 
     /// Appends records that are replayed all together or not at all, and returns their LSNs once
@@ -126,21 +162,71 @@ impl GroupCommitter {
         if records.is_empty() {
             return Err(WalError::EmptyBatch);
         }
-        self.shared().commit(records)
+        self.commit_records::<Durable>(records)
+    }
+
+    fn commit_records<L: Level>(&self, records: &[Record<'_>]) -> Result<LsnRange> {
+        self.prepare_for::<L>()?;
+        let range = self.shared().append(records, L::REACH, Patience::Forever)?;
+        self.shared().wait_for(range.last, L::REACH, Patience::Forever)?;
+        Ok(range)
+    }
+
+    /// Appends a record of `payload_len` bytes that `fill` writes in place, without a copy and
+    /// outside every lock, and returns its LSN once it survives power loss. `fill` finds zeros. It
+    /// must not use the log, and others wait for it: the batch is not written before it returns.
+    ///
+    /// The LSN is given out before `fill` runs: should it panic, a record of kind
+    /// [`RecordKind::NOOP`](crate::RecordKind::NOOP), all zeros, has taken the record's place.
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupCommitter::commit`].
+    pub fn commit_with(
+        &self,
+        record: RecordHeader,
+        payload_len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Lsn> {
+        let shared = self.shared();
+        let lsn = shared.append_with(record, payload_len, fill, Reach::Durable)?;
+        shared.wait_for(lsn, Reach::Durable, Patience::Forever)?;
+        Ok(lsn)
+    }
+
+    /// As [`GroupCommitter::commit`], but no longer than until `deadline`, give or take one write of
+    /// the device.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::QueueFull`]: there was no room for the record by then, and nothing was appended.
+    /// [`WalError::DeadlineExceeded`]: it was appended, and is still on its way. And as
+    /// [`GroupCommitter::commit`].
+    pub fn commit_by(&self, record: &Record<'_>, deadline: Instant) -> Result<Lsn> {
+        let (shared, patience) = (self.shared(), Patience::Until(deadline));
+        let lsn = shared.append(slice::from_ref(record), Reach::Durable, patience)?.last;
+        if shared.wait_for(lsn, Reach::Durable, patience)? {
+            return Ok(lsn);
+        }
+        // Nobody else may be there to write it.
+        self.inner.start_driver()?;
+        shared.wake_driver();
+        Err(WalError::DeadlineExceeded { lsn })
     }
 
     /// Appends a record and returns at once, with its LSN and a handle to wait for or to await. A
     /// background thread writes for all submissions.
     ///
     /// Blocks only while every buffer is full: a slow disk slows its callers and never grows
-    /// memory.
+    /// memory, which is bounded by `buffer_size` × (`pipeline_depth` + 2) and a waker for each
+    /// record in those buffers.
     ///
     /// ```no_run
     /// # async fn example(log: plimsoll::GroupCommitter) -> Result<(), plimsoll::WalError> {
     /// # use plimsoll::{Record, RecordKind};
     /// let commit = log.submit(&Record::new(RecordKind::PUT, b"k=v"))?;
     /// println!("record {} is on its way", commit.lsn());
-    /// let lsn = commit.await?; // it survives power loss from here on
+    /// let durable = commit.await?; // it survives power loss from here on
     /// # Ok(()) }
     /// ```
     ///
@@ -148,7 +234,17 @@ impl GroupCommitter {
     ///
     /// As [`GroupCommitter::commit`]; also [`WalError::Io`] if the thread cannot be started.
     pub fn submit(&self, record: &Record<'_>) -> Result<Commit> {
-        self.submit_records(slice::from_ref(record))
+        self.submit_records(slice::from_ref(record), Patience::Forever)
+    }
+
+    /// [`GroupCommitter::submit`] for an answer of another level, see
+    /// [`GroupCommitter::commit_as`].
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupCommitter::submit`].
+    pub fn submit_as<L: Level>(&self, record: &Record<'_>) -> Result<Commit<L>> {
+        self.submit_records(slice::from_ref(record), Patience::Forever)
     }
 
     /// [`GroupCommitter::submit`] for records that are replayed all together or not at all.
@@ -161,13 +257,63 @@ impl GroupCommitter {
         if records.is_empty() {
             return Err(WalError::EmptyBatch);
         }
-        self.submit_records(records)
+        self.submit_records(records, Patience::Forever)
     }
 
-    fn submit_records(&self, records: &[Record<'_>]) -> Result<Commit> {
+    /// [`GroupCommitter::submit`] for a record whose payload is written in place, see
+    /// [`GroupCommitter::commit_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupCommitter::submit`].
+    pub fn submit_with(
+        &self,
+        record: RecordHeader,
+        payload_len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Commit> {
         self.inner.start_driver()?;
-        let range = self.shared().submit(records)?;
+        let lsn = self.shared().append_with(record, payload_len, fill, Reach::Durable)?;
+        self.shared().wake_driver();
+        Ok(Commit::new(Arc::clone(&self.inner.shared), LsnRange { first: lsn, last: lsn }))
+    }
+
+    /// [`GroupCommitter::submit`] that never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::QueueFull`] where that would wait for a buffer: nothing was appended. And as
+    /// [`GroupCommitter::submit`].
+    pub fn try_submit(&self, record: &Record<'_>) -> Result<Commit> {
+        self.submit_records(slice::from_ref(record), Patience::None)
+    }
+
+    /// [`GroupCommitter::submit`] that blocks no longer than until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::QueueFull`] if there was no buffer by then: nothing was appended. And as
+    /// [`GroupCommitter::submit`].
+    pub fn submit_by(&self, record: &Record<'_>, deadline: Instant) -> Result<Commit> {
+        self.submit_records(slice::from_ref(record), Patience::Until(deadline))
+    }
+
+    fn submit_records<L: Level>(
+        &self,
+        records: &[Record<'_>],
+        patience: Patience,
+    ) -> Result<Commit<L>> {
+        self.inner.start_driver()?;
+        let range = self.shared().append(records, L::REACH, patience)?;
+        if L::REACH > Reach::Buffered {
+            self.shared().wake_driver();
+        }
         Ok(Commit::new(Arc::clone(&self.inner.shared), range))
+    }
+
+    /// Has the background thread there for records that nobody waits for.
+    fn prepare_for<L: Level>(&self) -> Result<()> {
+        if L::REACH == Reach::Buffered { self.inner.start_driver() } else { Ok(()) }
     }
 
     /// Streams every durable record from `from` on ([`Lsn::NONE`]: from the oldest).
@@ -220,6 +366,13 @@ impl GroupCommitter {
         self.shared().log.total_size_bytes()
     }
 
+    /// Every record up to here has reached the device, which may lose what is past the durable LSN
+    /// with its power.
+    #[must_use]
+    pub fn written_lsn(&self) -> Lsn {
+        self.shared().reached(Reach::Written)
+    }
+
     /// Every record up to here survives power loss.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
@@ -232,10 +385,17 @@ impl GroupCommitter {
         lock(&self.shared().state).next_lsn
     }
 
-    /// What has been written since the log was opened, up to the last completed batch.
+    /// The counters of [`GroupCommitter::stats`] alone, which cost next to nothing.
+    #[must_use]
+    pub fn counters(&self) -> WalCounters {
+        self.shared().telemetry.counters()
+    }
+
+    /// What the log has done since it was opened, up to the last completed batch.
     #[must_use]
     pub fn stats(&self) -> WalStats {
-        lock(&self.shared().state).stats
+        let shared = self.shared();
+        WalStats::new(shared.telemetry.snapshot(), shared.log.engine.clone())
     }
 
     /// What opening found.

@@ -1,26 +1,31 @@
-//! What the threads of a committer share, and the rule by which one of them writes for all: who
-//! finds the writer free takes it, writes what has gathered without holding the lock, puts it
-//! back, and wakes everybody at once.
+//! What the threads of a committer share: the half of the log that records are appended to, how far
+//! the other half has got, and the ways to wait for it.
 
 use std::{
-    io, mem,
+    mem,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use super::commit::{TaskWakers, wake_tasks};
+use super::{
+    commit::{TaskWakers, wake_tasks},
+    lead::Lead,
+    window::CommitWindow,
+};
 use crate::{
-    append::{Appender, BatchWriter, Room, SealedBatch, WalStats},
+    append::{Appender, BatchWriter, Reservation, SealedBatch},
     device::{Broadcast, Epoch},
     error::{Result, WalError},
+    level::Reach,
     lsn::{Lsn, LsnRange},
     poison::Poison,
-    record::Record,
+    record::{Record, RecordHeader},
     sync::lock,
+    telemetry::Telemetry,
     wal::Log,
 };
 
@@ -30,52 +35,65 @@ use crate::{
 /// commits a second, at no more processor time a commit.
 const YIELDS_BEFORE_SLEEP: u32 = 50;
 
-/// Shared by all clones and the idle thread.
+/// How long a caller waits where it has to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    Forever,
+    Until(Instant),
+    None,
+}
+
+/// Shared by all clones and the background threads.
 pub(super) struct Shared {
     pub(super) log: Arc<Log>,
-    poison: Poison,
+    pub(super) poison: Poison,
+    pub(super) telemetry: Telemetry,
     /// Batches in flight at once.
-    depth: usize,
-    /// How long a batch waits for company.
-    window: Duration,
+    pub(super) depth: usize,
     pub(super) state: Mutex<State>,
+    /// Every record up to here has reached the device. Written by whoever has the writer.
+    written_lsn: AtomicU64,
     /// Every record up to here survives power loss. Written by whoever has the writer.
     durable_lsn: AtomicU64,
     /// Whether the log is closed, or its last handle gone: what is not durable by now never will
     /// be.
     is_shut: AtomicBool,
     /// Whether the writer was free when last looked at: worth taking the lock for.
-    writer_free: AtomicBool,
-    /// The durable LSN moved, the log failed, or the writer is free.
-    progress: Broadcast,
+    pub(super) writer_free: AtomicBool,
+    /// The durable or the written LSN moved, the log failed, or the writer is free.
+    pub(super) progress: Broadcast,
     /// A batch is full: waiting for company is over.
-    batch_full: Condvar,
+    pub(super) batch_full: Condvar,
     /// For the idle thread: something was committed, or the log was closed.
     pub(super) idle_wake: Condvar,
     /// For the driver: something was submitted, or the log was closed.
     pub(super) driver_wake: Condvar,
-    pub(super) tasks: Mutex<TaskWakers>,
+    written_tasks: Mutex<TaskWakers>,
+    durable_tasks: Mutex<TaskWakers>,
 }
 
 pub(super) struct State {
     /// `None` once closed.
-    working: Option<Working>,
+    pub(super) working: Option<Working>,
     pub(super) next_lsn: Lsn,
-    pub(super) stats: WalStats,
+    /// How long a batch waits for company.
+    pub(super) window: CommitWindow,
+    /// Records written so far.
+    pub(super) written_records: u64,
     /// Records written the last time: whether there is company to wait for.
-    last_batch_records: u64,
+    pub(super) last_batch_records: u64,
     /// Empty; kept for its memory, so that writing a batch allocates nothing.
-    batches: Vec<SealedBatch>,
+    pub(super) batches: Vec<SealedBatch>,
     /// Whether the idle thread sleeps until something is committed.
     pub(super) idle_sleeps: bool,
     /// Whether the driver sleeps until something is submitted.
     pub(super) driver_sleeps: bool,
 }
 
-struct Working {
-    appender: Appender,
+pub(super) struct Working {
+    pub(super) appender: Appender,
     /// Away while a thread writes for all.
-    writer: Option<BatchWriter>,
+    pub(super) writer: Option<BatchWriter>,
 }
 
 impl State {
@@ -88,10 +106,13 @@ impl State {
         self.working.as_mut().map(|working| &mut working.appender).ok_or(WalError::Closed)
     }
 
-    /// Whether records wait for somebody to write them.
-    pub(super) fn has_unwritten(&self) -> bool {
-        let appender = self.working.as_ref().map(|working| &working.appender);
-        appender.is_some_and(|appender| appender.has_sealed() || appender.has_open_records())
+    /// Whether records wait for somebody to write them: a full batch, or one that somebody wants to
+    /// get further than memory.
+    pub(super) fn has_work(&self) -> bool {
+        self.working.as_ref().is_some_and(|Working { appender, .. }| {
+            let is_wanted = appender.open_reach().is_some_and(|reach| reach > Reach::Buffered);
+            is_wanted || appender.has_sealed()
+        })
     }
 }
 
@@ -100,19 +121,21 @@ impl Shared {
         log: Arc<Log>,
         appender: Appender,
         writer: BatchWriter,
-        window: Duration,
+        window: CommitWindow,
     ) -> Self {
-        let writer_durable_lsn = writer.durable_lsn();
+        let durable_lsn = writer.durable_lsn();
         Self {
             poison: writer.poison().clone(),
+            telemetry: writer.telemetry().clone(),
             depth: log.config.pipeline_depth as usize,
-            window,
-            durable_lsn: AtomicU64::new(writer_durable_lsn.get()),
+            written_lsn: AtomicU64::new(durable_lsn.get()),
+            durable_lsn: AtomicU64::new(durable_lsn.get()),
             is_shut: AtomicBool::new(false),
             writer_free: AtomicBool::new(true),
             state: Mutex::new(State {
                 next_lsn: appender.next_lsn(),
-                stats: writer.stats(),
+                window,
+                written_records: writer.submitted_records(),
                 working: Some(Working { appender, writer: Some(writer) }),
                 last_batch_records: 0,
                 batches: Vec::new(),
@@ -123,14 +146,42 @@ impl Shared {
             batch_full: Condvar::new(),
             idle_wake: Condvar::new(),
             driver_wake: Condvar::new(),
-            tasks: Mutex::new(TaskWakers::new(writer_durable_lsn)),
+            written_tasks: Mutex::new(TaskWakers::new(durable_lsn)),
+            durable_tasks: Mutex::new(TaskWakers::new(durable_lsn)),
             log,
+        }
+    }
+
+    /// Every record up to here has got so far.
+    pub(super) fn reached(&self, reach: Reach) -> Lsn {
+        match reach {
+            Reach::Buffered => Lsn::new(u64::MAX),
+            Reach::Written => Lsn::new(self.written_lsn.load(Ordering::Acquire)),
+            Reach::Durable => Lsn::new(self.durable_lsn.load(Ordering::Acquire)),
         }
     }
 
     /// Every record up to here survives power loss.
     pub(super) fn durable_lsn(&self) -> Lsn {
-        Lsn::new(self.durable_lsn.load(Ordering::Acquire))
+        self.reached(Reach::Durable)
+    }
+
+    /// Takes note of how far a writer has got.
+    pub(super) fn publish(&self, writer: &BatchWriter) {
+        self.written_lsn.store(writer.written_lsn().get(), Ordering::Release);
+        self.durable_lsn.store(writer.durable_lsn().get(), Ordering::Release);
+    }
+
+    /// Tells threads and tasks that something was published, or that the log has failed.
+    pub(super) fn tell_everybody(&self, failed: bool) {
+        self.progress.notify_all();
+        wake_tasks(&self.written_tasks, self.reached(Reach::Written), failed);
+        wake_tasks(&self.durable_tasks, self.reached(Reach::Durable), failed);
+    }
+
+    /// The tasks that wait for records to get so far.
+    pub(super) fn tasks(&self, reach: Reach) -> &Mutex<TaskWakers> {
+        if reach == Reach::Durable { &self.durable_tasks } else { &self.written_tasks }
     }
 
     /// Fails if the log has failed, or has been let go of.
@@ -139,162 +190,157 @@ impl Shared {
         if self.is_shut.load(Ordering::SeqCst) { Err(WalError::Closed) } else { Ok(()) }
     }
 
-    /// Appends records to one batch and returns their LSNs once they are durable.
-    pub(super) fn commit(&self, records: &[Record<'_>]) -> Result<LsnRange> {
-        let (state, range) = self.append(records)?;
-        self.wait_durable(Some(state), range.last)?;
-        Ok(range)
+    /// Appends records to one batch and returns their LSNs.
+    pub(super) fn append(
+        &self,
+        records: &[Record<'_>],
+        reach: Reach,
+        patience: Patience,
+    ) -> Result<LsnRange> {
+        let lens = records.iter().map(|record| record.payload.len());
+        Ok(self.reserve(&lens, reach, patience)?.fill(records))
     }
 
-    /// Appends records to one batch, for the driver to write.
-    pub(super) fn submit(&self, records: &[Record<'_>]) -> Result<LsnRange> {
-        let (mut state, range) = self.append(records)?;
-        if mem::take(&mut state.driver_sleeps) {
-            self.driver_wake.notify_one();
-        }
-        Ok(range)
+    /// Appends a record whose payload `fill` writes in place, and returns its LSN.
+    pub(super) fn append_with(
+        &self,
+        record: RecordHeader,
+        payload_len: usize,
+        fill: impl FnOnce(&mut [u8]),
+        reach: Reach,
+    ) -> Result<Lsn> {
+        let lens = std::iter::once(payload_len);
+        let reserved = self.reserve(&lens, reach, Patience::Forever)?;
+        Ok(reserved.fill_with(record, payload_len, fill))
     }
 
-    /// Appends records to one batch, helping the device along while there is no buffer.
-    fn append(&self, records: &[Record<'_>]) -> Result<(MutexGuard<'_, State>, LsnRange)> {
+    /// Gets a place in a batch, helping the device along while there is no buffer.
+    fn reserve(
+        &self,
+        payload_lens: &(impl ExactSizeIterator<Item = usize> + Clone),
+        reach: Reach,
+        patience: Patience,
+    ) -> Result<Reservation> {
         let mut state = lock(&self.state);
         loop {
             self.check()?;
             let appender = state.appender()?;
-            if appender.make_room(records.iter().map(|r| r.payload.len()))? == Room::Ready {
-                let range = appender.push_all(records);
-                if appender.has_sealed() {
-                    self.batch_full.notify_one();
-                }
-                state.next_lsn = range.last.next();
-                return Ok((state, range));
+            if let Some(reserved) = appender.reserve(payload_lens.clone(), reach)? {
+                let is_full = appender.has_sealed();
+                state.next_lsn = reserved.lsns().last.next();
+                self.note_appended(&mut state, reach, is_full);
+                return Ok(reserved);
             }
-            state = self.advance(state)?;
+            if patience.is_over() {
+                return Err(WalError::QueueFull);
+            }
+            drop(state);
+            self.advance(patience)?;
+            state = lock(&self.state);
         }
     }
 
-    /// Waits until `lsn` is durable, writing for all whenever nobody else does.
-    pub(super) fn wait_durable<'a>(
-        &'a self,
-        mut held: Option<MutexGuard<'a, State>>,
-        lsn: Lsn,
-    ) -> Result<()> {
+    /// Wakes who has to know that something was appended.
+    fn note_appended(&self, state: &mut State, reach: Reach, is_full: bool) {
+        if is_full {
+            self.batch_full.notify_one();
+        }
+        // Nobody waits for what is only buffered: these two see to it.
+        if reach == Reach::Buffered {
+            if is_full && mem::take(&mut state.driver_sleeps) {
+                self.driver_wake.notify_one();
+            }
+            if mem::take(&mut state.idle_sleeps) {
+                self.idle_wake.notify_all();
+            }
+        }
+    }
+
+    /// Has the driver write what was appended.
+    pub(super) fn wake_driver(&self) {
+        let mut state = lock(&self.state);
+        if mem::take(&mut state.driver_sleeps) {
+            self.driver_wake.notify_one();
+        }
+    }
+
+    /// Waits until `lsn` has got so far, writing for all whenever nobody else does. `false` if time
+    /// ran out.
+    pub(super) fn wait_for(&self, lsn: Lsn, reach: Reach, patience: Patience) -> Result<bool> {
         loop {
             let epoch = self.progress.epoch();
-            if self.durable_lsn() >= lsn {
-                return Ok(());
+            if self.reached(reach) >= lsn {
+                return Ok(true);
             }
             self.check()?;
-            let state = match held.take() {
-                Some(state) => state,
-                None if self.writer_free.load(Ordering::SeqCst) => lock(&self.state),
-                None => {
-                    self.wait_for_progress(epoch);
-                    continue;
-                }
-            };
-            if let Some((lead, state)) = self.take_lead(state) {
-                drop(lead.write_what_gathered(state)?);
+            if patience.is_over() {
+                return Ok(false);
+            }
+            match self.take_lead_if_free() {
+                Some((lead, state)) => lead.write_what_gathered(state)?,
+                None => self.wait_for_progress(epoch, patience),
             }
         }
     }
 
     /// Writes what has gathered if the writer is free, and else waits for who has it.
-    pub(super) fn advance<'a>(
-        &'a self,
-        state: MutexGuard<'a, State>,
-    ) -> Result<MutexGuard<'a, State>> {
+    pub(super) fn advance(&self, patience: Patience) -> Result<()> {
         let epoch = self.progress.epoch();
-        match self.take_lead(state) {
+        match self.take_lead_if_free() {
             Some((lead, state)) => lead.write_what_gathered(state),
             None => {
-                self.wait_for_progress(epoch);
-                Ok(lock(&self.state))
+                self.wait_for_progress(epoch, patience);
+                Ok(())
             }
         }
     }
 
-    /// Takes the writer, if it is free; else lets go of the lock.
-    fn take_lead<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> Option<(Lead<'a>, MutexGuard<'a, State>)> {
-        let writer = state.working.as_mut()?.writer.take()?;
-        self.writer_free.store(false, Ordering::SeqCst);
-        Some((Lead { shared: self, writer: Some(writer) }, state))
+    fn take_lead_if_free(&self) -> Option<(Lead<'_>, MutexGuard<'_, State>)> {
+        if !self.writer_free.load(Ordering::SeqCst) {
+            return None;
+        }
+        Lead::take(self, lock(&self.state))
     }
 
     /// Gives way a few times, then sleeps.
-    fn wait_for_progress(&self, since: Epoch) {
+    fn wait_for_progress(&self, since: Epoch, patience: Patience) {
         for _ in 0..YIELDS_BEFORE_SLEEP {
             thread::yield_now();
             if self.progress.has_passed(since) {
                 return;
             }
         }
-        self.progress.wait(since);
+        self.progress.wait(since, patience.left());
     }
 
-    /// Gives way once, so that those whom the last batch has just woken can be in this one too:
-    /// without it two crowds take turns, and each batch carries half. A caller alone does not
-    /// wait for anybody.
-    fn let_others_join<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        if state.last_batch_records <= 1 {
-            return state;
+    /// Makes everything appended durable, unless somebody is writing anyway.
+    pub(super) fn settle(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
+        state.appender()?.raise(Reach::Durable);
+        match Lead::take(self, state) {
+            Some((lead, state)) => lead.settle(state),
+            None => Ok(()),
         }
-        drop(state);
-        thread::yield_now();
-        lock(&self.state)
-    }
-
-    /// Lets a batch fill for the commit window, or until it is full.
-    fn wait_for_company<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        if self.window.is_zero() {
-            return state;
-        }
-        let end = Instant::now() + self.window;
-        while !state.appender().is_ok_and(|appender| appender.has_sealed()) {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.batch_full.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state
-    }
-
-    /// Writes a marker, unless somebody is writing anyway.
-    pub(super) fn write_marker<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> Result<MutexGuard<'a, State>> {
-        if state.appender()?.open_marker()? == Room::NoBuffer {
-            return Ok(state);
-        }
-        let Some((lead, mut state)) = self.take_lead(state) else {
-            // The empty batch stays open for the next record.
-            return Ok(lock(&self.state));
-        };
-        state.appender()?.seal();
-        lead.write_what_gathered(state)
     }
 
     /// Waits until everything appended is durable and the writer is free, then takes both out.
     pub(super) fn take_down(&self) -> Result<(Appender, BatchWriter)> {
-        let mut state = lock(&self.state);
         loop {
+            let epoch = self.progress.epoch();
             self.check()?;
+            let state = lock(&self.state);
             let working = state.working.as_ref().ok_or(WalError::Closed)?;
             let at_rest = state.next_lsn == self.durable_lsn().next();
-            if working.writer.is_some() && at_rest {
-                break;
+            if working.writer.is_none() {
+                drop(state);
+                self.wait_for_progress(epoch, Patience::Forever);
+            } else if at_rest {
+                return match self.shut(state) {
+                    Some(Working { appender, writer: Some(writer) }) => Ok((appender, writer)),
+                    _ => Err(WalError::Closed),
+                };
+            } else {
+                self.settle(state)?;
             }
-            state = self.advance(state)?;
-        }
-        match self.shut(state) {
-            Some(Working { appender, writer: Some(writer) }) => Ok((appender, writer)),
-            _ => Err(WalError::Closed),
         }
     }
 
@@ -310,80 +356,26 @@ impl Shared {
         self.is_shut.store(true, Ordering::SeqCst);
         self.idle_wake.notify_all();
         self.driver_wake.notify_all();
-        self.progress.notify_all();
-        wake_tasks(&self.tasks, self.durable_lsn(), true);
+        self.tell_everybody(true);
         working
     }
 }
 
-/// The writer while a thread has it. Should that thread panic, the log is poisoned rather than
-/// everybody left waiting.
-struct Lead<'a> {
-    shared: &'a Shared,
-    writer: Option<BatchWriter>,
-}
-
-impl<'a> Lead<'a> {
-    /// Writes what has gathered, after the commit window.
-    fn write_what_gathered(self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
-        let shared = self.shared;
-        let state = shared.let_others_join(state);
-        let mut state = shared.wait_for_company(state);
-        let mut batches = mem::take(&mut state.batches);
-        let appender = state.appender()?;
-        while batches.len() < shared.depth {
-            if !appender.has_sealed() && appender.has_open_records() {
-                appender.seal();
-            }
-            let Some(batch) = appender.pop_sealed() else { break };
-            batches.push(batch);
+impl Patience {
+    fn is_over(self) -> bool {
+        match self {
+            Self::Forever => false,
+            Self::Until(end) => Instant::now() >= end,
+            Self::None => true,
         }
-        drop(state);
-        self.write(batches)
     }
 
-    /// Writes batches without holding the lock, then tells everybody.
-    fn write(mut self, mut batches: Vec<SealedBatch>) -> Result<MutexGuard<'a, State>> {
-        let shared = self.shared;
-        let Some(writer) = &mut self.writer else { return Err(WalError::Closed) };
-        let result = batches
-            .drain(..)
-            .try_for_each(|batch| writer.submit(batch, false))
-            .and_then(|()| writer.sync());
-        shared.durable_lsn.store(writer.durable_lsn().get(), Ordering::Release);
-
-        let mut state = lock(&shared.state);
-        state.last_batch_records = writer.stats().records - state.stats.records;
-        state.stats = writer.stats();
-        state.batches = batches;
-        let sleeper = mem::take(&mut state.idle_sleeps);
-        let mut writer = self.writer.take();
-        // Without a working half the last handle is gone meanwhile, and the writer goes with it.
-        if let (Some(working), Some(writer)) = (&mut state.working, &mut writer) {
-            writer.drain_returned().for_each(|buffer| working.appender.put_back(buffer));
-        }
-        if let Some(working) = &mut state.working {
-            working.writer = writer;
-        }
-        shared.writer_free.store(true, Ordering::SeqCst);
-        shared.progress.notify_all();
-        if sleeper {
-            shared.idle_wake.notify_all();
-        }
-        drop(state);
-        wake_tasks(&shared.tasks, shared.durable_lsn(), result.is_err());
-        result.map(|_| lock(&shared.state))
-    }
-}
-
-impl Drop for Lead<'_> {
-    fn drop(&mut self) {
-        // Without a panic the writer is still here only because the log was let go of meanwhile.
-        if self.writer.is_some() && thread::panicking() {
-            let error = io::Error::other("the thread that wrote for all panicked");
-            self.shared.poison.set("write", self.shared.log.directory.path(), error);
-            self.shared.progress.notify_all();
-            wake_tasks(&self.shared.tasks, Lsn::NONE, true);
+    /// The time that is left, `None` if it is unlimited.
+    fn left(self) -> Option<Duration> {
+        match self {
+            Self::Forever => None,
+            Self::Until(end) => Some(end.saturating_duration_since(Instant::now())),
+            Self::None => Some(Duration::ZERO),
         }
     }
 }

@@ -65,7 +65,7 @@ pub struct SegmentedWalConfig {
     pub force_alignment: bool,
 
     /// Largest batch assembled in memory, bytes: 4 KiB to 64 MiB, rounded up to whole blocks.
-    /// Default: 256 KiB. Memory is `buffer_size` × (`pipeline_depth` + 1). A larger record gets a
+    /// Default: 256 KiB. Memory is `buffer_size` × (`pipeline_depth` + 2). A larger record gets a
     /// buffer of its own while it is written.
     #[serde(deserialize_with = "parse::buffer_size")]
     pub buffer_size: u64,

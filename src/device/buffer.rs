@@ -5,7 +5,7 @@
 use std::{
     fmt, io,
     num::NonZeroUsize,
-    ops::{Deref, DerefMut},
+    ops::{Deref, DerefMut, Range},
     ptr::NonNull,
     sync::Arc,
 };
@@ -16,6 +16,9 @@ use crate::format::round_up_len;
 
 const PAGE_BYTES: usize = 4096;
 const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// From here on a mapping is rounded up to huge pages. Three buffers of 256 KiB in one of them gave
+/// 1.22 GB/s of 4 KiB records where ordinary pages gave 0.93 (256 tasks, medians of two rounds).
+const HUGE_FROM_BYTES: usize = 512 << 10;
 
 /// An anonymous mapping, unmapped when its last buffer is gone.
 struct Region {
@@ -30,9 +33,9 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Maps zeroed memory, starting on a huge page when it spans at least one.
+    /// Maps zeroed memory, of huge pages when it is worth one.
     fn map(len: usize) -> io::Result<Self> {
-        let huge = len >= HUGE_PAGE_BYTES;
+        let huge = len >= HUGE_FROM_BYTES;
         let len = round_up_len(len, if huge { HUGE_PAGE_BYTES } else { PAGE_BYTES });
         let mapped_len = if huge { len + HUGE_PAGE_BYTES } else { len };
         let size = NonZeroUsize::new(mapped_len).ok_or(io::ErrorKind::InvalidInput)?;
@@ -87,20 +90,20 @@ impl Drop for Region {
     }
 }
 
-/// A page-aligned buffer with one owner.
-pub(crate) struct BlockBuffer {
+/// The bytes of one buffer, and who else holds parts of them: the count of the `Arc` around it.
+struct Memory {
     start: NonNull<u8>,
     len: usize,
     /// Position in its pool, by which an engine may have registered it.
     pool_index: Option<u16>,
-    _memory: Memory,
+    _backing: Backing,
 }
 
 /// What keeps a buffer's bytes alive.
 #[expect(dead_code, reason = "held for what dropping it does")]
-enum Memory {
+enum Backing {
     Mapped(Arc<Region>),
-    /// For simulated disks, which open a small log a hundred thousand times a second.
+    /// For simulated disks, which open a small log ten thousands of times a second.
     #[cfg(feature = "simulated")]
     Heap(Box<[Page]>),
 }
@@ -110,41 +113,55 @@ enum Memory {
 #[repr(align(4096))]
 struct Page(#[expect(dead_code, reason = "reached through the buffer's address")] [u8; PAGE_BYTES]);
 
-// SAFETY: the bytes belong to this buffer alone: pools cut regions into disjoint buffers, there is
-// no `Clone`, and a device that hands the address to the kernel owns the buffer meanwhile.
-unsafe impl Send for BlockBuffer {}
-// SAFETY: shared access is read-only, as for a slice.
-unsafe impl Sync for BlockBuffer {}
+// SAFETY: plain memory that is not tied to a thread. Its bytes are reached through the three types
+// below only, each of which says who may touch what.
+unsafe impl Send for Memory {}
+// SAFETY: as above; a shared `Memory` gives no access to its bytes.
+unsafe impl Sync for Memory {}
+
+/// A page-aligned buffer with one owner.
+pub(crate) struct BlockBuffer {
+    /// Held by nobody else.
+    memory: Arc<Memory>,
+}
 
 impl BlockBuffer {
     /// A buffer of its own, of at least `len` bytes (whole pages), zeroed.
     pub(crate) fn allocate(len: usize) -> io::Result<Self> {
         let region = Region::map(len.max(1))?;
-        Ok(Self {
+        let memory = Memory {
             start: region.start,
             len: region.len,
             pool_index: None,
-            _memory: Memory::Mapped(Arc::new(region)),
-        })
+            _backing: Backing::Mapped(Arc::new(region)),
+        };
+        Ok(Self { memory: Arc::new(memory) })
     }
 
     /// As [`Self::allocate`], from the heap.
     #[cfg(feature = "simulated")]
     pub(super) fn on_heap(len: usize) -> Self {
         let pages = len.max(1).div_ceil(PAGE_BYTES);
-        let mut memory = vec![Page([0; PAGE_BYTES]); pages].into_boxed_slice();
+        let mut pages = vec![Page([0; PAGE_BYTES]); pages].into_boxed_slice();
         // A slice with at least one page is not at address 0.
-        let start = NonNull::from(&mut *memory).cast();
-        Self { start, len: pages * PAGE_BYTES, pool_index: None, _memory: Memory::Heap(memory) }
+        let start = NonNull::from(&mut *pages).cast();
+        let len = pages.len() * PAGE_BYTES;
+        let memory = Memory { start, len, pool_index: None, _backing: Backing::Heap(pages) };
+        Self { memory: Arc::new(memory) }
     }
 
     pub(super) fn pool_index(&self) -> Option<u16> {
-        self.pool_index
+        self.memory.pool_index
     }
 
     /// Whether it came from a pool and should go back there.
     pub(crate) fn is_pooled(&self) -> bool {
-        self.pool_index.is_some()
+        self.memory.pool_index.is_some()
+    }
+
+    /// Lets several threads fill it at once, each a part of its own.
+    pub(crate) fn share(self) -> SharedBuffer {
+        SharedBuffer { memory: self.memory, handed_out: 0 }
     }
 }
 
@@ -154,20 +171,96 @@ impl Deref for BlockBuffer {
     fn deref(&self) -> &[u8] {
         // SAFETY: `start..start + len` is mapped, initialised (the kernel zeroes it), and belongs
         // to this buffer; the shared borrow keeps writers out.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.memory.start.as_ptr(), self.memory.len) }
     }
 }
 
 impl DerefMut for BlockBuffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and the exclusive borrow keeps everybody else out.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory.start.as_ptr(), self.memory.len) }
     }
 }
 
 impl fmt::Debug for BlockBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockBuffer").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("BlockBuffer").field("len", &self.memory.len).finish_non_exhaustive()
+    }
+}
+
+/// A buffer that is being filled by several threads: parts of it are given out, each once, and it
+/// is whole again when the last of them has been dropped. Nobody reads it until then.
+pub(crate) struct SharedBuffer {
+    memory: Arc<Memory>,
+    /// Everything before this has been given out.
+    handed_out: usize,
+}
+
+/// A part of a [`SharedBuffer`], owned by who fills it. Dropping it publishes what was written.
+pub(crate) struct BufferPart {
+    memory: Arc<Memory>,
+    range: Range<usize>,
+}
+
+impl SharedBuffer {
+    /// Gives out a part, behind all that were given out before.
+    ///
+    /// # Panics
+    ///
+    /// If it is not behind them, or not in the buffer: two owners of a byte would be unsound.
+    pub(crate) fn part(&mut self, range: Range<usize>) -> BufferPart {
+        let is_free = self.handed_out <= range.start && range.start <= range.end;
+        assert!(is_free && range.end <= self.memory.len, "parts are disjoint and in the buffer");
+        self.handed_out = range.end;
+        BufferPart { memory: Arc::clone(&self.memory), range }
+    }
+
+    /// The buffer with everything that was written to its parts, once all of them are back.
+    ///
+    /// # Errors
+    ///
+    /// Itself, while a part is still with somebody.
+    pub(crate) fn into_whole(mut self) -> Result<BlockBuffer, Self> {
+        // Acquires what the last owner of each part released when it dropped it. Nobody but this
+        // exclusive owner could have made another part since.
+        if Arc::get_mut(&mut self.memory).is_some() {
+            Ok(BlockBuffer { memory: self.memory })
+        } else {
+            Err(self)
+        }
+    }
+}
+
+impl Deref for BufferPart {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the range was checked to be inside the memory when it was given out.
+        let start = unsafe { self.memory.start.add(self.range.start) };
+        // SAFETY: mapped and initialised; `SharedBuffer` gives each byte to one part and reads
+        // none itself, so the borrow of this part is the only one.
+        unsafe { std::slice::from_raw_parts(start.as_ptr(), self.range.len()) }
+    }
+}
+
+impl DerefMut for BufferPart {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the range was checked to be inside the memory when it was given out.
+        let start = unsafe { self.memory.start.add(self.range.start) };
+        // SAFETY: as above, and borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.range.len()) }
+    }
+}
+
+impl fmt::Debug for SharedBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedBuffer").field("handed_out", &self.handed_out).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BufferPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPart").field("range", &self.range).finish_non_exhaustive()
     }
 }
 
@@ -185,12 +278,15 @@ impl BufferPool {
         let region = Arc::new(Region::map(buffer_len * usize::from(count))?);
         let free = (0..count)
             .rev()
-            .map(|index| BlockBuffer {
-                // SAFETY: the region holds `count` times `buffer_len` bytes.
-                start: unsafe { region.start.add(buffer_len * usize::from(index)) },
-                len: buffer_len,
-                pool_index: Some(index),
-                _memory: Memory::Mapped(Arc::clone(&region)),
+            .map(|index| {
+                let memory = Memory {
+                    // SAFETY: the region holds `count` times `buffer_len` bytes.
+                    start: unsafe { region.start.add(buffer_len * usize::from(index)) },
+                    len: buffer_len,
+                    pool_index: Some(index),
+                    _backing: Backing::Mapped(Arc::clone(&region)),
+                };
+                BlockBuffer { memory: Arc::new(memory) }
             })
             .collect();
         Ok(Self { free, buffer_len })
@@ -240,6 +336,38 @@ mod tests {
             buffers.into_iter().for_each(|buffer| pool.put_back(buffer));
             assert!(pool.take().is_some());
         }
+    }
+
+    #[test]
+    fn threads_fill_parts_and_the_buffer_is_whole_when_all_are_back() {
+        const PART_LEN: usize = 1000;
+        let mut shared = BlockBuffer::allocate(4 * PART_LEN).expect("memory").share();
+        let parts: Vec<_> = (0..4).map(|n| shared.part(n * PART_LEN..(n + 1) * PART_LEN)).collect();
+        let Err(shared) = shared.into_whole() else { panic!("four parts are out") };
+        std::thread::scope(|scope| {
+            for (fill, mut part) in (1u8..).zip(parts) {
+                scope.spawn(move || part.fill(fill));
+            }
+        });
+        let Ok(whole) = shared.into_whole() else { panic!("all parts are back") };
+        for (fill, part) in (1u8..5).zip(whole.chunks(PART_LEN)) {
+            assert!(part.iter().all(|&byte| byte == fill));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "disjoint")]
+    fn no_byte_is_given_out_twice() {
+        let mut shared = BlockBuffer::allocate(4096).expect("memory").share();
+        let _first = shared.part(0..100);
+        let _second = shared.part(99..200);
+    }
+
+    #[test]
+    #[should_panic(expected = "in the buffer")]
+    fn no_part_reaches_past_the_end() {
+        let mut shared = BlockBuffer::allocate(4096).expect("memory").share();
+        let _part = shared.part(4000..4097);
     }
 
     #[test]

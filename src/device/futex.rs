@@ -4,7 +4,10 @@
 use std::{
     ptr,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
+
+use nix::sys::time::TimeSpec;
 
 /// An event that happens again and again. Waiting is for the next one after a remembered epoch, so
 /// nothing that happens between looking and sleeping is missed.
@@ -30,18 +33,22 @@ impl Broadcast {
         self.epoch.load(Ordering::SeqCst) != since.0
     }
 
-    /// Sleeps until something happens, unless it already has. May also return for no reason.
-    pub(crate) fn wait(&self, since: Epoch) {
+    /// Sleeps until something happens, unless it already has, or until the time is over. May also
+    /// return for no reason.
+    pub(crate) fn wait(&self, since: Epoch, timeout: Option<Duration>) {
+        let timeout = timeout.map(TimeSpec::from);
+        let timeout =
+            timeout.as_ref().map_or(ptr::null(), |timeout| ptr::from_ref(timeout.as_ref()));
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the word outlives the call, and the kernel only compares it. Without a timeout
-        // the other arguments are not looked at.
+        // SAFETY: the word and the timeout, which is relative or null, outlive the call; the kernel
+        // only compares the one and reads the other.
         unsafe {
             libc::syscall(
                 libc::SYS_futex,
                 self.epoch.as_ptr(),
                 libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
                 since.0,
-                ptr::null::<libc::timespec>(),
+                timeout,
             );
         }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
@@ -84,7 +91,7 @@ mod tests {
                         if count.load(Ordering::Acquire) == EVENTS {
                             break;
                         }
-                        event.wait(epoch);
+                        event.wait(epoch, None);
                     }
                 });
             }
@@ -103,6 +110,14 @@ mod tests {
         assert!(!event.has_passed(epoch));
         event.notify_all();
         assert!(event.has_passed(epoch));
-        event.wait(epoch);
+        event.wait(epoch, None);
+    }
+
+    #[test]
+    fn a_wait_for_nothing_ends_with_its_time() {
+        let event = Broadcast::default();
+        let epoch = event.epoch();
+        event.wait(epoch, Some(Duration::from_millis(1)));
+        assert!(!event.has_passed(epoch));
     }
 }

@@ -8,6 +8,7 @@
 
 mod blocking;
 mod buffer;
+mod completion_event;
 mod directory;
 mod engine;
 mod file;
@@ -19,9 +20,9 @@ mod secret;
 pub(crate) mod simulated;
 mod uring;
 
-use std::{io, ops::Range, sync::Arc};
+use std::{io, ops::Range, os::fd::BorrowedFd, sync::Arc};
 
-pub(crate) use buffer::{BlockBuffer, BufferPool};
+pub(crate) use buffer::{BlockBuffer, BufferPart, BufferPool, SharedBuffer};
 pub(crate) use directory::{DirectoryLock, LogDirectory};
 pub use engine::{ActiveEngine, Durability, Engine, EngineReport};
 pub(crate) use engine::{EngineOptions, open_engine};
@@ -95,6 +96,14 @@ pub(crate) trait Device: Send {
 
     /// Requests submitted and not yet returned by [`Device::reap`].
     fn in_flight(&self) -> usize;
+
+    /// A descriptor that becomes readable when something has completed, for somebody's event loop.
+    /// It is cleared by [`Device::reap`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no descriptor to spare.
+    fn completion_fd(&mut self) -> io::Result<BorrowedFd<'_>>;
 
     /// Whether the calling thread may drive the queue.
     fn usable_from_here(&self) -> bool {

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     io,
+    os::fd::{AsRawFd, BorrowedFd},
     sync::Arc,
     thread::{self, ThreadId},
 };
@@ -14,6 +15,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use super::{
     BufferPool, Completion, Device, SegmentFile, Wait, WriteRequest,
+    completion_event::CompletionEvent,
     file::{rwf_flags, whole_sectors},
 };
 
@@ -31,6 +33,7 @@ pub(super) struct UringEngine {
     done: VecDeque<Completion>,
     files: RegisteredFiles,
     buffers_registered: bool,
+    event: CompletionEvent,
     /// Set when the ring belongs to one thread.
     owner: Option<ThreadId>,
 }
@@ -78,6 +81,7 @@ impl UringEngine {
             backlog: VecDeque::new(),
             done: VecDeque::new(),
             buffers_registered: false,
+            event: CompletionEvent::default(),
             owner,
         };
         engine.register_buffers(pool);
@@ -159,6 +163,12 @@ impl UringEngine {
         }
     }
 
+    /// Whether entries wait to be started, or completions to be run in this thread
+    /// (`IORING_SQ_TASKRUN`, io_uring_setup(2)).
+    fn needs_kernel(&mut self) -> bool {
+        !self.backlog.is_empty() || self.ring.submission().taskrun()
+    }
+
     fn kernel_requests(&self) -> usize {
         self.slots.len() - self.free_slots.len()
     }
@@ -189,7 +199,8 @@ fn build_ring(entries: u32, single_issuer: bool) -> io::Result<IoUring> {
     } else {
         builder.setup_coop_taskrun();
     }
-    builder.build(entries)
+    // Without the flag a poll that waits for nothing would never see deferred completions.
+    builder.setup_taskrun_flag().build(entries)
 }
 
 fn flush_entry(file: &SegmentFile, fixed_file: Option<u32>) -> squeue::Entry {
@@ -294,20 +305,31 @@ impl Device for UringEngine {
             if let Some(completion) = self.done.pop_front() {
                 return Ok(Some(completion));
             }
-            if self.kernel_requests() == 0 {
-                return Ok(None);
-            }
-            self.enter(usize::from(wait == Wait::One))?;
+            // Cleared before looking: what completes afterwards signals again.
+            self.event.clear();
             self.collect_completions();
-            // A continued short write is in the backlog now and has to be started even by a poll.
-            if wait == Wait::Poll && self.done.is_empty() && self.backlog.is_empty() {
-                return Ok(None);
+            if self.done.is_empty() {
+                if self.kernel_requests() == 0 || (wait == Wait::Poll && !self.needs_kernel()) {
+                    return Ok(None);
+                }
+                self.enter(usize::from(wait == Wait::One))?;
+                self.collect_completions();
+                // A continued short write is in the backlog now and has to be started even by a
+                // poll.
+                if wait == Wait::Poll && self.done.is_empty() && self.backlog.is_empty() {
+                    return Ok(None);
+                }
             }
         }
     }
 
     fn in_flight(&self) -> usize {
         self.kernel_requests() + self.done.len()
+    }
+
+    fn completion_fd(&mut self) -> io::Result<BorrowedFd<'_>> {
+        let ring = &self.ring;
+        self.event.fd(|fd| ring.submitter().register_eventfd(fd.as_raw_fd()))
     }
 
     fn usable_from_here(&self) -> bool {

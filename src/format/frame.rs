@@ -4,7 +4,7 @@
 use super::{ChecksumSeed, SegmentIdentity, field::layout, round_up_len};
 use crate::{
     lsn::Lsn,
-    record::{MAX_PAYLOAD_BYTES, RecordKind},
+    record::{MAX_PAYLOAD_BYTES, RecordHeader, RecordKind},
 };
 
 layout! {
@@ -58,6 +58,18 @@ pub(crate) const fn frame_len(payload_len: usize, encrypted: bool) -> usize {
 }
 
 impl FrameHeader {
+    /// The header of a record with a payload of this length, which has been checked.
+    pub(crate) fn of(record: RecordHeader, payload_len: usize, lsn: Lsn) -> Self {
+        Self {
+            payload_bytes: u32::try_from(payload_len).unwrap_or(u32::MAX),
+            lsn,
+            kind: record.kind,
+            vshard: record.vshard,
+            tenant: record.tenant,
+            database: record.database,
+        }
+    }
+
     /// Encodes all fields but the checksum.
     pub(crate) fn encode(&self, frame: &mut [u8]) {
         at::payload_bytes.put(frame, &self.payload_bytes.to_le_bytes());

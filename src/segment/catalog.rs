@@ -54,10 +54,14 @@ pub(crate) struct CatalogEntry {
 #[derive(Debug)]
 pub(crate) struct SegmentCatalog {
     directory: LogDirectory,
+    /// Held for a look or a change and never during I/O: a rollover does not wait for a
+    /// truncation.
     segments: Mutex<VecDeque<CatalogEntry>>,
     /// Whether the newest segment's header and first batch survive power loss. Until then the one
     /// before it has to stay, whatever the embedder needs no more.
     newest_is_durable: AtomicBool,
+    /// Held by whoever truncates: only they take segments away at the front.
+    truncating: Mutex<()>,
     meta: Arc<MetaStore>,
     poison: Poison,
 }
@@ -73,6 +77,7 @@ impl SegmentCatalog {
             directory,
             segments: Mutex::new(sealed.into_iter().collect()),
             newest_is_durable: AtomicBool::new(true),
+            truncating: Mutex::new(()),
             meta,
             poison,
         }
@@ -124,24 +129,18 @@ impl SegmentCatalog {
     /// the next open. The files are renamed here and deleted or recycled by the caller's
     /// background thread, which gets their paths.
     pub(crate) fn truncate_before(&self, lsn: Lsn) -> Result<(TruncateOutcome, Vec<PathBuf>)> {
-        let mut segments = lock(&self.segments);
-        // A segment ends where its successor begins, so the last one never goes. One that power
-        // loss may still undo is no successor yet.
-        let unsure = usize::from(!self.newest_is_durable.load(Ordering::Acquire));
-        let sure = segments.len().saturating_sub(unsure);
-        let successors = segments.iter().take(sure).skip(1);
-        let count = successors.take_while(|next| next.first_lsn <= lsn).count();
-        let Some(first_kept) = segments.get(count).filter(|_| count > 0) else {
+        let _truncating = lock(&self.truncating);
+        let Some((count, floor)) = self.superseded_by(lsn) else {
             return Ok((TruncateOutcome::default(), Vec::new()));
         };
-        let floor = first_kept.first_lsn;
         self.meta
             .update(|meta| meta.retention_floor = floor)
             .map_err(|error| self.fail("write", &self.meta.path(), error))?;
 
+        let gone: Vec<_> = lock(&self.segments).drain(..count).collect();
         let mut outcome = TruncateOutcome::default();
         let mut retired = Vec::with_capacity(count);
-        for entry in segments.drain(..count) {
+        for entry in gone {
             let target = self.directory.join(&retired_name(entry.first_lsn));
             outcome.segments_deleted += 1;
             outcome.bytes_reclaimed += self.directory.file_len(&entry.path).unwrap_or(0);
@@ -154,6 +153,20 @@ impl SegmentCatalog {
             .sync()
             .map_err(|error| self.fail("sync directory", self.directory.path(), error))?;
         Ok((outcome, retired))
+    }
+
+    /// How many segments hold only records before `lsn`, and where the log begins without them;
+    /// `None` if there are none.
+    fn superseded_by(&self, lsn: Lsn) -> Option<(usize, Lsn)> {
+        let segments = lock(&self.segments);
+        // A segment ends where its successor begins, so the last one never goes. One that power
+        // loss may still undo is no successor yet.
+        let unsure = usize::from(!self.newest_is_durable.load(Ordering::Acquire));
+        let sure = segments.len().saturating_sub(unsure);
+        let successors = segments.iter().take(sure).skip(1);
+        let count = successors.take_while(|next| next.first_lsn <= lsn).count();
+        let first_kept = segments.get(count).filter(|_| count > 0)?;
+        Some((count, first_kept.first_lsn))
     }
 
     fn fail(&self, operation: &'static str, path: &Path, error: io::Error) -> WalError {

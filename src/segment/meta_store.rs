@@ -15,7 +15,11 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct MetaStore {
     directory: LogDirectory,
+    /// Held only for a look or to set it: a commit that starts a segment reads it, and must not
+    /// wait for somebody who replaces the file.
     current: Mutex<Meta>,
+    /// Held by whoever replaces the file.
+    replacing: Mutex<()>,
 }
 
 /// Reads `wal.meta`; `None` if there is none.
@@ -39,7 +43,7 @@ pub(crate) fn read_meta(directory: &LogDirectory) -> Result<Option<Meta>> {
 impl MetaStore {
     /// Takes over an existing file.
     pub(crate) fn existing(directory: LogDirectory, meta: Meta) -> Self {
-        Self { directory, current: Mutex::new(meta) }
+        Self { directory, current: Mutex::new(meta), replacing: Mutex::new(()) }
     }
 
     /// Writes the file of a new log: a fresh random id, and nothing durable yet.
@@ -71,15 +75,16 @@ impl MetaStore {
     /// Changes the file durably, unless nothing changes. A failure leaves it as it was or as it
     /// was to become; both are true statements about the log.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Meta)) -> io::Result<()> {
-        let mut current = lock(&self.current);
-        let mut next = *current;
+        let _replacing = lock(&self.replacing);
+        let current = self.get();
+        let mut next = current;
         change(&mut next);
         next.retention_floor = next.retention_floor.max(current.retention_floor);
         next.durable_lsn = next.durable_lsn.max(current.durable_lsn);
         next.newest_segment_number = next.newest_segment_number.max(current.newest_segment_number);
-        if next != *current {
+        if next != current {
             self.directory.replace_small(META_NAME, &next.encode())?;
-            *current = next;
+            *lock(&self.current) = next;
         }
         Ok(())
     }

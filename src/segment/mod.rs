@@ -4,9 +4,13 @@
 mod catalog;
 mod chain;
 mod context;
+mod disposal;
 mod meta_store;
 mod name;
+mod pace;
 mod preparer;
+mod worker;
+mod workshop;
 
 pub(crate) use catalog::{CatalogEntry, SegmentCatalog};
 pub use catalog::{SegmentInfo, TruncateOutcome};

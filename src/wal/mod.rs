@@ -5,21 +5,23 @@ mod open;
 #[cfg(feature = "simulated")]
 pub(crate) mod simulated;
 
-use std::{iter, path::Path, slice, sync::Arc};
+use std::{iter, os::fd::BorrowedFd, path::Path, slice, sync::Arc};
 
 pub(crate) use log::Log;
 use log::{read_directory, take_page};
 
 use crate::{
-    append::{Appender, BatchWriter, Room, WalStats},
+    append::{Appender, BatchWriter, Reservation, Room, WalStats},
     config::SegmentedWalConfig,
     crypto::KeyRing,
-    device::{EngineOptions, EngineReport, Geometry, open_engine},
+    device::{Durability, EngineOptions, EngineReport, Geometry, open_engine},
     error::{Result, WalError},
+    level::Reach,
     lsn::{Lsn, LsnRange},
     record::{LogRecord, Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
     segment::{SegmentInfo, TruncateOutcome},
+    telemetry::WalCounters,
 };
 
 /// A write-ahead log in a directory of segments, with one owner: the caller's thread encodes,
@@ -103,7 +105,8 @@ impl SegmentedWal {
     }
 
     /// Appends a record of `payload_len` bytes that `fill` writes in place, without a copy, and
-    /// returns its LSN. `fill` finds zeros. Should it panic, nothing has been appended.
+    /// returns its LSN. `fill` finds zeros. Should it panic, a record of kind
+    /// [`RecordKind::NOOP`](crate::RecordKind::NOOP), all zeros, has taken the record's place.
     ///
     /// ```no_run
     /// # fn example(wal: &mut plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
@@ -123,11 +126,8 @@ impl SegmentedWal {
         payload_len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<Lsn> {
-        self.make_room(&iter::once(payload_len))?;
-        let lsn = self.appender.push_with(record, payload_len, |place| {
-            place.fill(0);
-            fill(place);
-        });
+        let reserved = self.reserve(&iter::once(payload_len))?;
+        let lsn = reserved.fill_with(record, payload_len, fill);
         self.write_full_batches()?;
         Ok(lsn)
     }
@@ -146,8 +146,8 @@ impl SegmentedWal {
     }
 
     fn append_all(&mut self, records: &[Record<'_>]) -> Result<LsnRange> {
-        self.make_room(&records.iter().map(|record| record.payload.len()))?;
-        let range = self.appender.push_all(records);
+        let reserved = self.reserve(&records.iter().map(|record| record.payload.len()))?;
+        let range = reserved.fill(records);
         self.write_full_batches()?;
         Ok(range)
     }
@@ -160,15 +160,110 @@ impl SegmentedWal {
     /// [`WalError::Poisoned`]: what was appended since the last success has an unknown outcome.
     pub fn sync(&mut self) -> Result<Lsn> {
         self.check_thread()?;
-        if self.appender.has_open_records() {
-            self.appender.seal();
-        }
+        self.seal(Reach::Durable);
         while self.appender.has_sealed() {
             self.write_one()?;
         }
         let durable_lsn = self.writer.sync()?;
         self.collect_buffers();
         Ok(durable_lsn)
+    }
+
+    /// Sends what has been appended on its way to durability and returns without waiting for it,
+    /// with the last LSN that is on its way. With the io_uring engine up to `pipeline_depth` batches
+    /// are in flight at once, and what goes beyond them is started by [`SegmentedWal::poll`]; the
+    /// blocking engine writes here and now.
+    ///
+    /// One thread does it all in this way, without a lock or a second thread:
+    ///
+    /// ```no_run
+    /// # fn example(mut wal: plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
+    /// # use plimsoll::{Record, RecordKind};
+    /// let lsn = wal.append(&Record::new(RecordKind::PUT, b"k=v"))?;
+    /// wal.submit()?; // returns at once
+    /// // … something else, until `wal.completion_fd()` is readable …
+    /// if wal.poll()? >= lsn {
+    ///     println!("record {lsn} survives power loss");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::sync`].
+    pub fn submit(&mut self) -> Result<Lsn> {
+        self.submit_to(Reach::Durable)
+    }
+
+    /// As [`SegmentedWal::submit`], but only to the device, which may lose it with its power: no
+    /// flush follows. [`SegmentedWal::written_lsn`] says when it is there; the next
+    /// [`SegmentedWal::submit`] or [`SegmentedWal::sync`] makes it durable, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::sync`].
+    pub fn submit_written(&mut self) -> Result<Lsn> {
+        self.submit_to(Reach::Written)
+    }
+
+    fn submit_to(&mut self, reach: Reach) -> Result<Lsn> {
+        self.check_thread()?;
+        self.writer.check()?;
+        self.seal(reach);
+        if reach == Reach::Durable {
+            self.writer.want_durable();
+        }
+        self.start_what_fits()?;
+        Ok(self.next_lsn().previous())
+    }
+
+    /// Takes in what the device has completed, starts what waits for it, and returns the durable
+    /// LSN. Does not wait; with the io_uring engine it often needs no system call.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::sync`].
+    pub fn poll(&mut self) -> Result<Lsn> {
+        self.check_thread()?;
+        self.writer.check()?;
+        self.start_what_fits()?;
+        Ok(self.durable_lsn())
+    }
+
+    /// Waits until everything up to `lsn` is durable and returns the durable LSN, which may be
+    /// higher. What was appended after `lsn` may stay in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::sync`]; [`WalError::NotAppended`] for an LSN that no record has yet.
+    pub fn wait(&mut self, lsn: Lsn) -> Result<Lsn> {
+        if lsn > self.next_lsn().previous() {
+            return Err(WalError::NotAppended { lsn, next_lsn: self.next_lsn() });
+        }
+        self.check_thread()?;
+        self.writer.check()?;
+        if self.writer.submitted_lsn() < lsn {
+            self.seal(Reach::Durable);
+        }
+        self.writer.want_durable();
+        self.start_what_fits()?;
+        while self.durable_lsn() < lsn {
+            self.writer.wait_one()?;
+            self.start_what_fits()?;
+        }
+        Ok(self.durable_lsn())
+    }
+
+    /// A descriptor that becomes readable when [`SegmentedWal::poll`] has something to take in, to
+    /// be watched by an event loop (epoll(7), another io_uring). It belongs to the log and is
+    /// cleared by it; do not read it. It may be readable for nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Io`] if the kernel has no descriptor to spare.
+    pub fn completion_fd(&mut self) -> Result<BorrowedFd<'_>> {
+        let path = self.log.directory.path().to_owned();
+        self.writer.completion_fd().map_err(WalError::io("make a completion descriptor for", path))
     }
 
     /// States in the log that everything up to the durable LSN is durable, so that damage to the
@@ -187,6 +282,7 @@ impl SegmentedWal {
         while self.appender.open_marker()? == Room::NoBuffer {
             self.free_a_buffer()?;
         }
+        self.appender.raise(Reach::Durable);
         self.appender.seal();
         while let Some(batch) = self.appender.pop_sealed() {
             self.writer.submit(batch, clean_close)?;
@@ -223,25 +319,58 @@ impl SegmentedWal {
         if self.writer.usable_from_here() { Ok(()) } else { Err(WalError::WrongThread) }
     }
 
-    fn make_room(
+    fn reserve(
         &mut self,
         payload_lens: &(impl ExactSizeIterator<Item = usize> + Clone),
-    ) -> Result<()> {
+    ) -> Result<Reservation> {
         self.check_thread()?;
         self.writer.check()?;
-        while self.appender.make_room(payload_lens.clone())? == Room::NoBuffer {
-            self.free_a_buffer()?;
+        loop {
+            match self.appender.reserve(payload_lens.clone(), Reach::Buffered)? {
+                Some(reserved) => return Ok(reserved),
+                None => self.free_a_buffer()?,
+            }
         }
-        Ok(())
+    }
+
+    /// Closes the open batch, if it holds records, and has what waits get at least so far.
+    fn seal(&mut self, reach: Reach) {
+        self.appender.raise(reach);
+        if self.appender.open_reach().is_some() {
+            self.appender.seal();
+        }
     }
 
     /// Submits full batches as far as the pipeline has room.
     fn write_full_batches(&mut self) -> Result<()> {
-        let depth = self.log.config.pipeline_depth as usize;
-        while self.appender.has_sealed() && self.writer.in_flight() < depth {
-            self.write_one()?;
+        if !self.appender.has_sealed() {
+            return Ok(());
         }
-        Ok(())
+        self.appender.raise_sealed(self.reach_of_full_batches());
+        self.start_what_fits()
+    }
+
+    /// Nobody has asked for a full batch yet, but somebody will. A write that is durable by itself
+    /// goes the whole way at once; a flush is better shared with what follows.
+    fn reach_of_full_batches(&self) -> Reach {
+        match self.log.config.durability {
+            Durability::Dsync => Reach::Durable,
+            Durability::Fdatasync => Reach::Written,
+        }
+    }
+
+    /// Takes in what has completed and submits sealed batches as far as the pipeline has room.
+    fn start_what_fits(&mut self) -> Result<()> {
+        let depth = self.log.config.pipeline_depth as usize;
+        loop {
+            self.writer.poll()?;
+            self.collect_buffers();
+            if self.writer.in_flight() >= depth {
+                return Ok(());
+            }
+            let Some(batch) = self.appender.pop_sealed() else { return Ok(()) };
+            self.writer.submit(batch, false)?;
+        }
     }
 
     /// Submits the oldest sealed batch once the pipeline has room.
@@ -258,6 +387,7 @@ impl SegmentedWal {
     /// Every buffer is sealed or on its way: moves one on until it is free.
     fn free_a_buffer(&mut self) -> Result<()> {
         if self.appender.has_sealed() {
+            self.appender.raise_sealed(self.reach_of_full_batches());
             return self.write_one();
         }
         self.writer.drain_to(self.writer.in_flight().saturating_sub(1))?;
@@ -395,6 +525,13 @@ impl SegmentedWal {
         self.appender.next_lsn()
     }
 
+    /// Every record up to here has reached the device, which may lose what is past the durable LSN
+    /// with its power.
+    #[must_use]
+    pub fn written_lsn(&self) -> Lsn {
+        self.writer.written_lsn()
+    }
+
     /// Every record up to here survives power loss.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
@@ -413,10 +550,16 @@ impl SegmentedWal {
         self.log.directory.path()
     }
 
-    /// What has been written since the log was opened.
+    /// The counters of [`SegmentedWal::stats`] alone, which cost next to nothing.
+    #[must_use]
+    pub fn counters(&self) -> WalCounters {
+        self.writer.telemetry().counters()
+    }
+
+    /// What the log has done since it was opened, up to the last completed batch.
     #[must_use]
     pub fn stats(&self) -> WalStats {
-        self.writer.stats()
+        WalStats::new(self.writer.telemetry().snapshot(), self.log.engine.clone())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         CatalogEntry, MetaStore, Preparer, PreparerOptions, SegmentCatalog, SegmentContext,
         list_segments, read_meta,
     },
+    telemetry::Telemetry,
 };
 
 /// Fewest blocks of a segment: its header, the marker it starts with, and a batch.
@@ -50,6 +51,7 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
     clear_away(&directory, &recovered)?;
 
     let poison = Poison::default();
+    let telemetry = Telemetry::new();
     let segment_bytes =
         round_up(config.segment_size, block_bytes).max(MIN_SEGMENT_BLOCKS * block_bytes);
     let preparer = Arc::new(Preparer::start(
@@ -61,6 +63,7 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
         },
         Arc::clone(&meta),
         poison.clone(),
+        telemetry.clone(),
     )?);
     let sealed = recovered.segments.iter().map(|segment| CatalogEntry {
         path: segment.path.clone(),
@@ -89,14 +92,22 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
     )?;
     let file = preparer.take(segment_bytes)?;
     let keys = config.keys.clone();
-    let appender =
-        Appender::new(pool, context, file, keys.clone(), Arc::clone(&preparer), segment_bytes);
+    let appender = Appender::new(
+        pool,
+        context,
+        file,
+        keys.clone(),
+        Arc::clone(&preparer),
+        telemetry.clone(),
+        segment_bytes,
+    );
     let writer = BatchWriter::new(WriterParts {
         device,
         directory: directory.clone(),
         catalog: Arc::clone(&catalog),
         preparer: Arc::clone(&preparer),
         poison,
+        telemetry,
         durability: config.durability,
         predecessor,
         empty_segment: recovered.empty_segment,
@@ -167,11 +178,11 @@ fn clear_away(directory: &LogDirectory, recovered: &Recovered) -> Result<()> {
 
 fn buffer_pool(config: &SegmentedWalConfig, block_bytes: u64) -> Result<BufferPool> {
     let memory = |error| WalError::io("map buffers for the log in", &config.dir)(error);
-    // A batch on its way for each in flight, and one that fills meanwhile. Each buffer has a block
-    // to spare for the header of the segment that its batch may start.
+    // A batch on its way for each in flight, one that is full, and one that fills meanwhile. Each
+    // buffer has a block to spare for the header of the segment that its batch may start.
     let buffer_bytes = round_up(config.buffer_size, block_bytes) + block_bytes;
     let sizes = || -> Result<(u16, usize), TryFromIntError> {
-        Ok((u16::try_from(config.pipeline_depth + 1)?, usize::try_from(buffer_bytes)?))
+        Ok((u16::try_from(config.pipeline_depth + 2)?, usize::try_from(buffer_bytes)?))
     };
     let (count, buffer_len) = sizes().map_err(|_| memory(io::ErrorKind::OutOfMemory.into()))?;
     BufferPool::new(count, buffer_len).map_err(memory)

@@ -1,254 +1,128 @@
-//! What is compared with what, as a table: for each case the measurements a round makes, the ratios
-//! taken of them, and the targets those are held to.
+//! What is compared with what, as a table: for each case the measurements a round makes and the
+//! ratios taken of them.
 
-use serde::Serialize;
-
+use super::arms::{
+    batches_of, beside_busy, blocks, compare, large, large_records, large_records_of_tasks, owner,
+    recycled, sealed, small_records, tasks, threads, truncated,
+};
+use super::case::{Arm, Case, Quantity, Value, What};
+use super::targets::{
+    OF_8_THREADS, OF_64_THREADS, OF_256_TASKS, OF_ONE_CLIENT, SHARE_OF_THE_DISK_BY_TASKS,
+    SHARE_OF_THE_DISK_BY_THREADS, Targets, at_least, at_most,
+};
 use crate::cli::BenchCase;
-use crate::profile::default_settings;
+use crate::measure::Pages;
 use crate::store::schema::Settings;
 
-/// Single durable writes a second (F0) of the machine that the targets were set on. Its absolute
-/// targets become multiples of F0, so that they say something of other disks too.
-pub(super) const REFERENCE_F0_PER_SECOND: f64 = 24_300.0;
-
-/// Records of all cases but one, bytes.
-const SMALL_RECORD_BYTES: u64 = 128;
-
-/// Something to compare.
-#[derive(Clone, Debug)]
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) arms: Vec<Arm>,
-    pub(super) comparisons: Vec<Comparison>,
-}
-
-/// One measurement of a round.
-#[derive(Clone, Debug)]
-pub(super) struct Arm {
-    pub(super) name: &'static str,
-    pub(super) what: What,
-    /// Whether one busy process per core runs beside it.
-    pub(super) beside_busy: bool,
-}
-
-/// What is measured.
-#[derive(Clone, Debug)]
-pub(super) enum What {
-    /// Bare durable writes of one block.
-    BareBlocks,
-    /// Bare durable writes of 256 KiB.
-    BareLarge,
-    /// Bare durable writes as large as the mean batch of the log in this arm of the same case.
-    BareBatchesOf(usize),
-    /// A log whose clients are threads.
-    Log(Settings),
-    /// A log whose clients are tasks of one thread.
-    LogOfTasks(Settings),
-    /// A log that is truncated all the time.
-    TruncatedLog(Settings),
-}
-
-/// A ratio of two quantities of one round.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Comparison {
-    pub(super) what: &'static str,
-    pub(super) of: Operand,
-    pub(super) against: Operand,
-    pub(super) target: Option<Target>,
-}
-
-/// A quantity of an arm.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Operand {
-    pub(super) arm: usize,
-    pub(super) quantity: Quantity,
-}
-
-/// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Quantity {
-    /// Durable commits (bare: writes) a second.
-    Rate,
-    /// Payload (bare: written) bytes a second.
-    Bandwidth,
-    /// Batches (bare: writes) a second.
-    Batches,
-    /// Median latency.
-    P50,
-    /// 99th percentile.
-    P99,
-    /// 99.9th percentile.
-    P999,
-    /// The slowest.
-    Max,
-    /// The slowest near a rollover or a truncation.
-    NearMax,
-}
-
-/// What a ratio is held to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Target {
-    AtLeast {
-        ratio: f64,
-        /// The target as it was set on the reference machine, if that was no ratio.
-        origin: Option<&'static str>,
-    },
-    AtMost {
-        ratio: f64,
-        origin: Option<&'static str>,
-    },
-}
-
-impl Target {
-    pub(super) fn is_met(self, found: f64) -> bool {
-        match self {
-            Self::AtLeast { ratio, .. } => found >= ratio,
-            Self::AtMost { ratio, .. } => found <= ratio,
-        }
-    }
-}
-
-const fn at_least(ratio: f64) -> Option<Target> {
-    Some(Target::AtLeast { ratio, origin: None })
-}
-
-const fn at_most(ratio: f64) -> Option<Target> {
-    Some(Target::AtMost { ratio, origin: None })
-}
-
-/// A rate of the reference machine, as a multiple of its F0.
-const fn at_least_per_second(rate: f64, origin: &'static str) -> Option<Target> {
-    Some(Target::AtLeast { ratio: rate / REFERENCE_F0_PER_SECOND, origin: Some(origin) })
-}
+/// Segments so large that none is begun in a measured second on the reference machine.
+const ENDLESS_SEGMENT_BYTES: u64 = 512 << 20;
 
 /// The device by itself: F0 and bandwidth for the heading.
 pub(super) fn device() -> Case {
-    Case { name: "device", arms: vec![blocks(), large()], comparisons: Vec::new() }
+    Case {
+        name: "device",
+        arms: vec![blocks(), large(Pages::Ordinary), large(Pages::Huge)],
+        comparisons: Vec::new(),
+    }
 }
 
-/// The case, on a device that writes blocks of this size whole.
-pub(super) fn case(which: BenchCase, block_bytes: u64) -> Case {
+/// The case, on a device that writes blocks of this size whole, if each measurement takes so long.
+pub(super) fn case(which: BenchCase, block_bytes: u64, seconds: f64) -> Case {
+    let small = small_records;
     let mut case = match which {
-        BenchCase::One => one(),
-        BenchCase::Threads8 => threads8(),
-        BenchCase::Threads64 => threads64(),
-        BenchCase::Threads64Of4k => threads64_of_4k(),
-        BenchCase::Tasks256 => tasks256(),
-        BenchCase::Tasks256Of4k => tasks256_of_4k(),
+        BenchCase::One => one_client("one", threads("1 thread", small(1))),
+        BenchCase::Threads8 => {
+            many_clients("threads8", threads("8 threads", small(8)), OF_8_THREADS)
+        }
+        BenchCase::Threads64 => {
+            many_clients("threads64", threads("64 threads", small(64)), OF_64_THREADS)
+        }
+        BenchCase::Threads64Of4k => {
+            let log = threads("64 threads, 4 KiB", large_records(64));
+            large_payload("threads64-4k", log, SHARE_OF_THE_DISK_BY_THREADS)
+        }
+        BenchCase::Tasks256 => {
+            many_clients("tasks256", tasks("256 tasks", small(256)), OF_256_TASKS)
+        }
+        BenchCase::Tasks256Of4k => {
+            let log = tasks("256 tasks, 4 KiB", large_records_of_tasks());
+            large_payload("tasks256-4k", log, SHARE_OF_THE_DISK_BY_TASKS)
+        }
+        BenchCase::Owner1 => one_client("owner1", owner("its owner, 1 client", small(1))),
+        BenchCase::Owner256 => {
+            many_clients("owner256", owner("its owner, 256 clients", small(256)), OF_256_TASKS)
+        }
         BenchCase::Encrypted64 => encrypted64(),
+        BenchCase::EncryptedOf4k => encrypted_of_4k(),
+        BenchCase::Steady => steady(seconds),
         BenchCase::Busy => busy(),
+        BenchCase::Engines => engines(),
         BenchCase::Rollover => rollover(),
     };
     for arm in &mut case.arms {
-        if let What::Log(settings) | What::LogOfTasks(settings) | What::TruncatedLog(settings) =
-            &mut arm.what
-        {
-            settings.alignment_bytes = block_bytes;
+        if let What::Log(log) = &mut arm.what {
+            log.settings.alignment_bytes = block_bytes;
         }
     }
     case
 }
 
-fn one() -> Case {
+fn one_client(name: &'static str, log: Arm) -> Case {
     use Quantity::{P99, Rate};
+    let (rate_target, p99_target) = OF_ONE_CLIENT;
     Case {
-        name: "one",
-        arms: vec![blocks(), log("1 thread", small_records(1))],
+        name,
+        arms: vec![blocks(), log],
         comparisons: vec![
-            compare("commits : bare block writes", (1, Rate), (0, Rate), at_least(0.97)),
-            compare("p99 : p99 of bare block writes", (1, P99), (0, P99), at_most(1.1)),
+            compare("commits : bare block writes", (1, Rate), (0, Rate), rate_target),
+            compare("p99 : p99 of bare block writes", (1, P99), (0, P99), p99_target),
         ],
     }
 }
 
-fn threads8() -> Case {
-    let target = at_least_per_second(100_000.0, "100 k/s at an F0 of 24.3 k/s");
-    many_callers("threads8", log("8 threads", small_records(8)), target, at_most(3.0))
-}
-
-fn threads64() -> Case {
-    let target = at_least_per_second(500_000.0, "500 k/s at an F0 of 24.3 k/s");
-    let p99 = Some(Target::AtMost { ratio: 12.0, origin: Some("500 µs at 41 µs a write") });
-    many_callers("threads64", log("64 threads", small_records(64)), target, p99)
-}
-
-fn many_callers(
-    name: &'static str,
-    log: Arm,
-    rate_target: Option<Target>,
-    p99_target: Option<Target>,
-) -> Case {
+fn many_clients(name: &'static str, log: Arm, (rate_target, p99_target): Targets) -> Case {
     use Quantity::{Batches, P50, P99, Rate};
     Case {
         name,
         arms: vec![blocks(), log, batches_of(1)],
         comparisons: vec![
             compare("commits : bare block writes (F0)", (1, Rate), (0, Rate), rate_target),
-            compare("p99 : one durable write (p50)", (1, P99), (0, P50), p99_target),
+            compare("p99 : p50 of bare block writes", (1, P99), (0, P50), p99_target),
             compare("batches : bare writes of that size", (1, Batches), (2, Batches), None),
         ],
     }
 }
 
-fn threads64_of_4k() -> Case {
+fn large_payload(name: &'static str, log: Arm, share: f64) -> Case {
     use Quantity::{Bandwidth, Batches};
-    let settings = Settings { record_size_bytes: 4 << 10, ..small_records(64) };
     // Zeroing the segments ahead costs the disk a second write of every byte; a log whose
     // checkpoints keep up can use its old segments again.
-    let recycled = Settings { preparation: "recycle".to_owned(), ..settings.clone() };
-    let recycled = Arm {
-        name: "64 threads, 4 KiB, truncated and recycled",
-        what: What::TruncatedLog(recycled),
-        beside_busy: false,
-    };
+    let recycled = recycled("the same, truncated and recycled", &log);
     Case {
-        name: "threads64-4k",
-        arms: vec![large(), log("64 threads, 4 KiB", settings), batches_of(1), recycled],
+        name,
+        arms: vec![large(Pages::Ordinary), large(Pages::Huge), log, batches_of(2), recycled],
         comparisons: vec![
             compare(
-                "payload : bare 256 KiB writes",
-                (1, Bandwidth),
-                (0, Bandwidth),
-                at_least(0.70),
+                "payload : the disk (the better pages)",
+                (2, Bandwidth),
+                disk(),
+                at_least(share),
             ),
-            compare("recycled segments, the same", (3, Bandwidth), (0, Bandwidth), None),
-            compare("batches : bare writes of that size", (1, Batches), (2, Batches), None),
-        ],
-    }
-}
-
-fn tasks256() -> Case {
-    let target = at_least_per_second(2_000_000.0, "2,000 k/s at an F0 of 24.3 k/s");
-    let p99 = Some(Target::AtMost { ratio: 4.9, origin: Some("200 µs at 41 µs a write") });
-    many_callers("tasks256", tasks("256 tasks", small_records(256)), target, p99)
-}
-
-fn tasks256_of_4k() -> Case {
-    use Quantity::{Bandwidth, Batches};
-    let settings =
-        Settings { record_size_bytes: 4 << 10, buffer_size_bytes: 2 << 20, ..small_records(256) };
-    Case {
-        name: "tasks256-4k",
-        arms: vec![large(), tasks("256 tasks, 4 KiB", settings), batches_of(1)],
-        comparisons: vec![
-            compare(
-                "payload : bare 256 KiB writes",
-                (1, Bandwidth),
-                (0, Bandwidth),
-                at_least(0.90),
-            ),
-            compare("batches : bare writes of that size", (1, Batches), (2, Batches), None),
+            compare("payload, recycled segments : the disk", (4, Bandwidth), disk(), None),
+            compare("payload : 256 KiB, ordinary pages", (2, Bandwidth), (0, Bandwidth), None),
+            compare("payload : 256 KiB, huge pages", (2, Bandwidth), (1, Bandwidth), None),
+            compare("batches : bare writes of that size", (2, Batches), (3, Batches), None),
         ],
     }
 }
 
 fn encrypted64() -> Case {
     use Quantity::{P99, Rate};
-    let sealed = Settings { encryption: true, ..small_records(64) };
+    let log = threads("64 threads", small_records(64));
+    let sealed = sealed("64 threads, a key", &log);
     Case {
         name: "encrypted64",
-        arms: vec![log("64 threads", small_records(64)), log("64 threads, a key", sealed)],
+        arms: vec![log, sealed],
         comparisons: vec![
             compare("commits with a key : without", (1, Rate), (0, Rate), at_least(0.85)),
             compare("p99 with a key : without", (1, P99), (0, P99), None),
@@ -256,24 +130,165 @@ fn encrypted64() -> Case {
     }
 }
 
+fn encrypted_of_4k() -> Case {
+    use Quantity::Bandwidth;
+    let by_threads = threads("64 threads, 4 KiB", large_records(64));
+    let by_tasks = tasks("256 tasks, 4 KiB", large_records_of_tasks());
+    let sealed_by_threads = sealed("64 threads, 4 KiB, a key", &by_threads);
+    let sealed_by_tasks = sealed("256 tasks, 4 KiB, a key", &by_tasks);
+    let sealing = Arm { name: "one core's AES", what: What::Sealing, beside_busy: false };
+    let aes = || Value::from((2, Bandwidth));
+    // No log, sealed or not, is asked for more than its share of the disk.
+    let within_reach =
+        |share: f64| Value::Least(vec![aes(), Value::Share(share, Box::new(disk()))]);
+    let (threads_reach, tasks_reach) =
+        (within_reach(SHARE_OF_THE_DISK_BY_THREADS), within_reach(SHARE_OF_THE_DISK_BY_TASKS));
+    Case {
+        name: "encrypted-4k",
+        arms: vec![
+            large(Pages::Ordinary),
+            large(Pages::Huge),
+            sealing,
+            by_threads,
+            sealed_by_threads,
+            by_tasks,
+            sealed_by_tasks,
+        ],
+        comparisons: vec![
+            compare(
+                "threads : AES or 0.70 disk, the lower",
+                (4, Bandwidth),
+                threads_reach,
+                at_least(1.0),
+            ),
+            compare("threads : one core's AES", (4, Bandwidth), aes(), None),
+            compare("threads : the disk (the better pages)", (4, Bandwidth), disk(), None),
+            compare("threads, with a key : without", (4, Bandwidth), (3, Bandwidth), None),
+            compare(
+                "tasks : AES or 0.90 disk, the lower",
+                (6, Bandwidth),
+                tasks_reach,
+                at_least(1.0),
+            ),
+            compare("tasks : one core's AES", (6, Bandwidth), aes(), None),
+            compare("tasks : the disk (the better pages)", (6, Bandwidth), disk(), None),
+            compare("tasks, with a key : without", (6, Bandwidth), (5, Bandwidth), None),
+        ],
+    }
+}
+
+/// What the disk takes in 256 KiB writes, of a case that begins with both kinds of pages.
+fn disk() -> Value {
+    let by_pages = [0, 1].map(|arm| Value::from((arm, Quantity::Bandwidth)));
+    Value::Greatest(by_pages.to_vec())
+}
+
+/// A commit allocates nothing and a byte of the log is cached nowhere. Beginning a segment costs a
+/// few allocations, so there is one log that does all the time and others that never do: theirs are
+/// reserved and not zeroed ahead, or opening them would take longer than measuring them.
+fn steady(seconds: f64) -> Case {
+    use Quantity::{Allocations, CacheGrowth, Commits, Payload, Segments};
+    let endless = |settings: Settings| Settings {
+        segment_size_bytes: ENDLESS_SEGMENT_BYTES * whole_seconds(seconds),
+        preparation: "allocate".to_owned(),
+        ..settings
+    };
+    let rolling = Settings { segment_size_bytes: 4 << 20, ..small_records(64) };
+    Case {
+        name: "steady",
+        arms: vec![
+            threads("64 threads, one segment", endless(small_records(64))),
+            tasks("256 tasks, one segment", endless(small_records(256))),
+            owner("its owner, 256 clients, one segment", endless(small_records(256))),
+            threads("64 threads, 4 MiB segments", rolling),
+        ],
+        comparisons: vec![
+            compare("threads, allocations : commits", (0, Allocations), (0, Commits), at_most(0.0)),
+            compare("tasks, allocations : commits", (1, Allocations), (1, Commits), at_most(0.0)),
+            compare("owner, allocations : commits", (2, Allocations), (2, Commits), at_most(0.0)),
+            compare("page cache growth : payload", (3, CacheGrowth), (3, Payload), at_most(0.0)),
+            compare("rolling over, allocations : segments", (3, Allocations), (3, Segments), None),
+        ],
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a float-to-integer cast saturates, and the number is clamped"
+)]
+fn whole_seconds(seconds: f64) -> u64 {
+    seconds.ceil().clamp(1.0, 60.0) as u64
+}
+
 fn busy() -> Case {
     use Quantity::Rate;
-    let beside = |arm: Arm| Arm { beside_busy: true, ..arm };
-    let (one, eight) = (log("1 thread", small_records(1)), log("8 threads", small_records(8)));
+    let one = threads("1 thread", small_records(1));
+    let eight = threads("8 threads", small_records(8));
     Case {
         name: "busy",
         arms: vec![
             blocks(),
-            beside(blocks()),
+            beside_busy("bare block writes, beside load", &blocks()),
             one.clone(),
-            beside(one),
+            beside_busy("1 thread, beside load", &one),
             eight.clone(),
-            beside(eight),
+            beside_busy("8 threads, beside load", &eight),
         ],
         comparisons: vec![
             compare("1 thread, beside load : without", (3, Rate), (2, Rate), at_least(0.5)),
             compare("8 threads, beside load : without", (5, Rate), (4, Rate), at_least(0.5)),
-            compare("bare block writes, the same", (1, Rate), (0, Rate), None),
+            compare("bare block writes, beside load : without", (1, Rate), (0, Rate), None),
+        ],
+    }
+}
+
+/// What `auto` chose between, with one batch in flight and with four, quiet and beside load.
+fn engines() -> Case {
+    use Quantity::Rate;
+    let log = |name: &'static str, engine: &str, pipeline_depth: u32| {
+        let settings = Settings { engine: engine.to_owned(), pipeline_depth, ..small_records(8) };
+        threads(name, settings)
+    };
+    let (auto, blocking, uring) = (
+        log("8 threads, auto", "auto", 1),
+        log("8 threads, blocking", "blocking", 1),
+        log("8 threads, uring", "uring", 1),
+    );
+    let (auto4, blocking4, uring4) = (
+        log("8 threads, auto, 4 in flight", "auto", 4),
+        log("8 threads, blocking, 4 in flight", "blocking", 4),
+        log("8 threads, uring, 4 in flight", "uring", 4),
+    );
+    let arms = vec![
+        beside_busy("8 threads, auto, beside load", &auto),
+        beside_busy("8 threads, blocking, beside load", &blocking),
+        beside_busy("8 threads, uring, beside load", &uring),
+        beside_busy("8 threads, auto, 4 in flight, beside load", &auto4),
+        beside_busy("8 threads, blocking, 4 in flight, beside load", &blocking4),
+        beside_busy("8 threads, uring, 4 in flight, beside load", &uring4),
+    ];
+    let arms = [auto, blocking, uring, auto4, blocking4, uring4].into_iter().chain(arms).collect();
+    let better = |arm: usize| {
+        Value::Greatest([arm + 1, arm + 2].map(|arm| Value::from((arm, Rate))).to_vec())
+    };
+    let others = |what, arm: usize| compare(what, (arm + 2, Rate), (arm + 1, Rate), None);
+    Case {
+        name: "engines",
+        arms,
+        comparisons: vec![
+            compare("auto : the better engine", (0, Rate), better(0), at_least(0.9)),
+            compare("auto : the better, 4 in flight", (3, Rate), better(3), at_least(0.9)),
+            compare("auto : the better, beside load", (6, Rate), better(6), at_least(0.9)),
+            compare(
+                "auto : the better, 4 in flight, beside load",
+                (9, Rate),
+                better(9),
+                at_least(0.9),
+            ),
+            others("uring : blocking", 0),
+            others("uring : blocking, 4 in flight", 3),
+            others("uring : blocking, beside load", 6),
+            others("uring : blocking, 4 in flight, beside load", 9),
         ],
     }
 }
@@ -281,10 +296,10 @@ fn busy() -> Case {
 fn rollover() -> Case {
     use Quantity::{Max, NearMax, P99, P999};
     let settings = Settings { segment_size_bytes: 4 << 20, ..small_records(8) };
-    let what = What::TruncatedLog(settings);
+    let name = "8 threads, 4 MiB segments, truncated";
     Case {
         name: "rollover",
-        arms: vec![Arm { name: "8 threads, 4 MiB segments, truncated", what, beside_busy: false }],
+        arms: vec![truncated(name, &threads(name, settings))],
         comparisons: vec![
             compare("slowest within 5 ms of one : p99", (0, NearMax), (0, P99), at_most(3.0)),
             compare("p99.9 : p99", (0, P999), (0, P99), None),
@@ -293,68 +308,40 @@ fn rollover() -> Case {
     }
 }
 
-fn compare(
-    what: &'static str,
-    (of_arm, of): (usize, Quantity),
-    (against_arm, against): (usize, Quantity),
-    target: Option<Target>,
-) -> Comparison {
-    Comparison {
-        what,
-        of: Operand { arm: of_arm, quantity: of },
-        against: Operand { arm: against_arm, quantity: against },
-        target,
-    }
-}
-
-fn blocks() -> Arm {
-    Arm { name: "bare block writes", what: What::BareBlocks, beside_busy: false }
-}
-
-fn large() -> Arm {
-    Arm { name: "bare 256 KiB writes", what: What::BareLarge, beside_busy: false }
-}
-
-fn batches_of(log: usize) -> Arm {
-    let what = What::BareBatchesOf(log);
-    Arm { name: "bare writes of the log's mean batch", what, beside_busy: false }
-}
-
-fn log(name: &'static str, settings: Settings) -> Arm {
-    Arm { name, what: What::Log(settings), beside_busy: false }
-}
-
-fn tasks(name: &'static str, settings: Settings) -> Arm {
-    Arm { name, what: What::LogOfTasks(settings), beside_busy: false }
-}
-
-/// The library's defaults: what everybody gets who changes nothing.
-fn small_records(clients: u32) -> Settings {
-    Settings { clients, record_size_bytes: SMALL_RECORD_BYTES, ..default_settings() }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::ValueEnum;
 
     use super::*;
 
+    fn all() -> Vec<Case> {
+        BenchCase::value_variants().iter().map(|which| case(*which, 4096, 1.0)).collect()
+    }
+
     #[test]
     fn cases_are_named_as_on_the_command_line_and_refer_to_arms_that_they_have() {
-        for which in BenchCase::value_variants() {
-            let case = case(*which, 4096);
+        for (case, which) in all().iter().zip(BenchCase::value_variants()) {
             let named = which.to_possible_value().expect("a name");
             assert_eq!(case.name, named.get_name());
             assert!(!case.comparisons.is_empty() && case.comparisons[0].target.is_some());
             for comparison in &case.comparisons {
-                for operand in [comparison.of, comparison.against] {
-                    assert!(operand.arm < case.arms.len(), "{}: {comparison:?}", case.name);
+                if let Value::Least(values) = &comparison.against
+                    && let Some(Value::Share(share, _)) = values.last()
+                {
+                    assert!(
+                        comparison.what.contains(&format!("{share:.2} disk")),
+                        "{comparison:?}"
+                    );
+                }
+                for value in [&comparison.of, &comparison.against] {
+                    let arms = value.arms();
+                    assert!(!arms.is_empty(), "{}: {comparison:?}", case.name);
+                    assert!(arms.iter().all(|arm| *arm < case.arms.len()), "{comparison:?}");
                 }
             }
             for (index, arm) in case.arms.iter().enumerate() {
                 if let What::BareBatchesOf(log) = arm.what {
-                    let of_a_log =
-                        matches!(case.arms[log].what, What::Log(_) | What::LogOfTasks(_));
+                    let of_a_log = matches!(case.arms[log].what, What::Log(_));
                     assert!(log < index && of_a_log, "{}: {arm:?}", case.name);
                 }
             }
@@ -362,19 +349,33 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_met_at_their_own_value_and_on_the_right_side() {
-        let (least, most) = (at_least(0.97).expect("a target"), at_most(1.1).expect("a target"));
-        assert!(least.is_met(0.97) && least.is_met(2.0) && !least.is_met(0.969));
-        assert!(most.is_met(1.1) && most.is_met(0.5) && !most.is_met(1.101));
-        assert!(!least.is_met(f64::NAN) && !most.is_met(f64::NAN));
+    fn names_within_a_case_tell_its_arms_and_comparisons_apart() {
+        for case in all() {
+            let arms: std::collections::BTreeSet<_> = case.arms.iter().map(|a| a.name).collect();
+            assert_eq!(arms.len(), case.arms.len(), "{}", case.name);
+            let what: std::collections::BTreeSet<_> =
+                case.comparisons.iter().map(|c| c.what).collect();
+            assert_eq!(what.len(), case.comparisons.len(), "{}", case.name);
+        }
     }
 
     #[test]
-    fn absolute_targets_are_multiples_of_the_reference_machines_f0() {
-        let Some(Target::AtLeast { ratio, origin }) = threads64().comparisons[0].target else {
-            panic!("no target");
+    fn auto_is_compared_with_the_forced_engines_of_the_same_load() {
+        let case = engines();
+        let settings = |arm: usize| match &case.arms[arm].what {
+            What::Log(log) => (log.settings.clone(), case.arms[arm].beside_busy),
+            other => panic!("{other:?}"),
         };
-        assert!((ratio - 20.6).abs() < 0.05, "{ratio}");
-        assert!(origin.is_some());
+        for comparison in case.comparisons.iter().filter(|found| found.target.is_some()) {
+            let auto = settings(comparison.of.arms()[0]);
+            assert_eq!(auto.0.engine, "auto", "{comparison:?}");
+            let forced: Vec<_> = comparison.against.arms().into_iter().map(settings).collect();
+            let engines: Vec<&str> = forced.iter().map(|(s, _)| s.engine.as_str()).collect();
+            assert_eq!(engines, ["blocking", "uring"]);
+            for (settings, beside_busy) in &forced {
+                let with_auto = Settings { engine: "auto".into(), ..settings.clone() };
+                assert_eq!((&with_auto, *beside_busy), (&auto.0, auto.1), "{comparison:?}");
+            }
+        }
     }
 }

@@ -4,12 +4,17 @@
 //! Nothing is stored but, if asked, one JSON file. Within a round each log runs next to what it is
 //! compared with, and every other round runs backwards, so that whatever drifts cancels.
 
+mod arms;
+mod case;
 mod cases;
+mod heading;
 mod ratios;
 mod report;
 mod sample;
 mod spin;
 mod table;
+mod targets;
+mod words;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -27,14 +32,17 @@ use crate::scratch::{Interrupts, Scratch};
 use crate::units::{format_data, format_seconds};
 use crate::workload;
 
-use cases::{Case, What};
+use case::{Case, What};
 use report::Report;
 use sample::{Bench, Sample, warmup_seconds};
 
 pub(crate) use spin::spin;
 
 /// Segments of a log beside those that its load fills.
-const SEGMENTS_BESIDE_BYTES: f64 = 3.0 * 64e6;
+const SEGMENTS_BESIDE: f64 = 3.0;
+
+/// For so long at most a log goes on after its measured time, until it has been looked at.
+const LOOKING_SECONDS: f64 = 0.5;
 
 /// What a bench came to.
 #[derive(Clone, Debug)]
@@ -136,7 +144,7 @@ fn measure(args: &BenchArgs, interrupts: &Interrupts) -> Result<Report, BenchErr
         Bench::prepare(scratch.path(), block_bytes(Some(natural)), measured, environment.cpus)
             .map_err(BenchError::Broken)?;
 
-    let cases = chosen(&args.only, bench.block_bytes);
+    let cases = chosen(args, bench.block_bytes);
     let mut report = Report::new(args, environment, bench.block_bytes, cases);
     for number in 1..=args.rounds {
         let began = Instant::now();
@@ -154,10 +162,10 @@ fn measure(args: &BenchArgs, interrupts: &Interrupts) -> Result<Report, BenchErr
 }
 
 /// The device by itself, and then the cases asked for, in the order of the help.
-fn chosen(only: &[BenchCase], block_bytes: u64) -> Vec<Case> {
+fn chosen(args: &BenchArgs, block_bytes: u64) -> Vec<Case> {
     let all = BenchCase::value_variants().iter();
-    let asked = all.filter(|case| only.is_empty() || only.contains(case));
-    let asked = asked.map(|case| cases::case(*case, block_bytes));
+    let asked = all.filter(|case| args.only.is_empty() || args.only.contains(case));
+    let asked = asked.map(|case| cases::case(*case, block_bytes, args.seconds));
     std::iter::once(cases::device()).chain(asked).collect()
 }
 
@@ -194,7 +202,7 @@ fn one_round(
         }
         round.push(latest.into_iter().flatten().collect());
         if index == 0 {
-            check_space(&round[0], args, report.environment.free_bytes)?;
+            check_space(&round[0], args, report)?;
         }
     }
     Ok(round)
@@ -206,16 +214,18 @@ fn order(arms: usize, round: u32) -> Vec<usize> {
 }
 
 /// Whether a log that is as fast as the device fits into what is free.
-fn check_space(device: &[Sample], args: &BenchArgs, free_bytes: u64) -> Result<(), BenchError> {
+fn check_space(device: &[Sample], args: &BenchArgs, report: &Report) -> Result<(), BenchError> {
     let fastest = device.iter().map(|sample| sample.bytes_per_second).fold(0.0, f64::max);
-    let needed = (args.seconds + warmup_seconds(args.seconds)) * fastest + SEGMENTS_BESIDE_BYTES;
+    let seconds = warmup_seconds(args.seconds) + args.seconds + LOOKING_SECONDS;
+    let needed = seconds * fastest + SEGMENTS_BESIDE * report.largest_segment_bytes() as f64;
+    let free_bytes = report.environment.free_bytes;
     // 0 is an unknown amount.
     if free_bytes == 0 || free_bytes as f64 >= needed {
         return Ok(());
     }
     Err(BenchError::Refused(anyhow!(
         "a log as fast as this disk needs {} of free space for {} s, and {} has {}; free some, \
-         name another directory with --target, or use fewer --seconds",
+         name another directory with --target, use fewer --seconds, or name cases with --only",
         format_data(needed),
         args.seconds,
         args.target.display(),
@@ -226,11 +236,23 @@ fn check_space(device: &[Sample], args: &BenchArgs, free_bytes: u64) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::schema::Environment;
+
+    fn args(only: &[BenchCase]) -> BenchArgs {
+        BenchArgs {
+            against_ceiling: true,
+            target: "/x".into(),
+            rounds: 1,
+            seconds: 1.0,
+            only: only.to_vec(),
+            json: None,
+        }
+    }
 
     #[test]
     fn cases_come_in_the_order_of_the_help_each_once_after_the_device() {
         let names = |only: &[BenchCase]| -> Vec<&str> {
-            chosen(only, 4096).iter().map(|case| case.name).collect()
+            chosen(&args(only), 4096).iter().map(|case| case.name).collect()
         };
         let asked = [BenchCase::Threads64, BenchCase::One, BenchCase::One];
         assert_eq!(names(&asked), ["device", "one", "threads64"]);
@@ -245,21 +267,17 @@ mod tests {
 
     #[test]
     fn a_disk_without_room_for_the_fastest_log_is_refused() {
-        let args = BenchArgs {
-            against_ceiling: true,
-            target: "/x".into(),
-            rounds: 1,
-            seconds: 1.0,
-            only: Vec::new(),
-            json: None,
-        };
+        let args = args(&[BenchCase::One]);
         let speeds = [0.1e9, 2e9];
         let device =
             speeds.map(|bytes_per_second| Sample { bytes_per_second, ..Sample::default() });
-        let error = check_space(&device, &args, 2_000_000_000).expect_err("too small");
-        let error = error.to_string();
-        assert!(error.contains("2.59 GB") && error.contains("2.00 GB"), "{error}");
-        assert!(check_space(&device, &args, 2_600_000_000).is_ok());
-        assert!(check_space(&device, &args, 0).is_ok(), "unknown");
+        let verdict = |free_bytes: u64| {
+            let environment = Environment { free_bytes, ..Environment::default() };
+            check_space(&device, &args, &Report::new(&args, environment, 4096, chosen(&args, 4096)))
+        };
+        let error = verdict(3_000_000_000).expect_err("too small").to_string();
+        assert!(error.contains("3.60 GB") && error.contains("3.00 GB"), "{error}");
+        assert!(verdict(3_700_000_000).is_ok());
+        assert!(verdict(0).is_ok(), "unknown");
     }
 }

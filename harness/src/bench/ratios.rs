@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::cases::{Comparison, Operand};
+use super::case::{Comparison, Value};
 use super::sample::Sample;
 use crate::stats::median;
 
@@ -27,33 +27,32 @@ pub(super) struct Ratio {
     pub(super) target_met: Option<bool>,
     /// Rounds that meet it by themselves.
     pub(super) rounds_met: usize,
-    /// Rounds in which one of the two measurements was disturbed.
+    /// Rounds in which one of the measurements was disturbed.
     pub(super) rounds_disturbed: usize,
 }
 
 /// Compares within each round; `rounds` holds the samples of one case, by arm.
 pub(super) fn ratio(comparison: &Comparison, rounds: &[&[Sample]]) -> Ratio {
-    let value =
-        |round: &[Sample], operand: Operand| round.get(operand.arm)?.quantity(operand.quantity);
-    let values = |operand: Operand| -> Vec<f64> {
-        rounds.iter().filter_map(|round| value(round, operand)).collect()
+    let values = |value: &Value| -> Vec<f64> {
+        rounds.iter().filter_map(|round| value.in_round(round)).collect()
     };
     let by_round: Vec<f64> = rounds
         .iter()
         .filter_map(|round| {
-            let (of, against) = (value(round, comparison.of)?, value(round, comparison.against)?);
+            let (of, against) =
+                (comparison.of.in_round(round)?, comparison.against.in_round(round)?);
             Some(of / against).filter(|ratio| ratio.is_finite())
         })
         .collect();
     let middle = median(&by_round);
     let is_met = |ratio: f64| comparison.target.map(|target| target.is_met(ratio));
+    let arms = [comparison.of.arms(), comparison.against.arms()].concat();
     let disturbed = |round: &&&[Sample]| {
-        let operands = [comparison.of.arm, comparison.against.arm];
-        operands.iter().any(|arm| round.get(*arm).is_some_and(|sample| sample.disturbed))
+        arms.iter().any(|arm| round.get(*arm).is_some_and(|sample| sample.disturbed))
     };
     Ratio {
-        of: median(&values(comparison.of)),
-        against: median(&values(comparison.against)),
+        of: median(&values(&comparison.of)),
+        against: median(&values(&comparison.against)),
         median: middle,
         lowest: by_round.iter().copied().reduce(f64::min),
         highest: by_round.iter().copied().reduce(f64::max),
@@ -66,11 +65,12 @@ pub(super) fn ratio(comparison: &Comparison, rounds: &[&[Sample]]) -> Ratio {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cases::{Quantity, Target};
+    use super::super::case::Quantity;
+    use super::super::targets::Target;
     use super::*;
 
     fn comparison(quantity: Quantity, target: Option<Target>) -> Comparison {
-        let [against, of] = [0, 1].map(|arm| Operand { arm, quantity });
+        let [against, of] = [0, 1].map(|arm| Value::Of { arm, quantity });
         Comparison { what: "x", of, against, target }
     }
 
@@ -106,6 +106,9 @@ mod tests {
             let found = ratios(&comparison(Quantity::P99, target), rounds);
             assert_eq!(found, Ratio::default());
         }
+        // Nothing of something is a ratio, and something of nothing is none.
+        let none = ratios(&comparison(Quantity::Rate, target), &[round(1.0, 0.0)]);
+        assert_eq!((none.median, none.target_met), (Some(0.0), Some(true)));
         let stalled = ratios(&comparison(Quantity::Rate, target), &[round(0.0, 1.0)]);
         assert_eq!((stalled.median, stalled.target_met), (None, None));
     }

@@ -4,11 +4,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Round;
-use super::cases::{Case, Comparison, Target, What};
+use super::case::{Arm, Case, Comparison, What};
 use super::ratios::{Ratio, ratio};
 use super::sample::Sample;
+use super::targets::Target;
 use crate::cli::BenchArgs;
+use crate::host;
 use crate::store::schema::{Environment, Settings};
+use crate::workload::Callers;
 
 /// Names the form of the JSON file.
 const FORMAT: &str = "plimsoll-bench/1";
@@ -20,6 +23,8 @@ pub(super) struct Report {
     pub(super) started_utc: String,
     pub(super) environment: Environment,
     pub(super) block_bytes: u64,
+    /// When the kernel gives huge pages, if it does.
+    pub(super) huge_pages: Option<String>,
     pub(super) seconds: f64,
     /// The first is the device by itself.
     pub(super) cases: Vec<Case>,
@@ -43,6 +48,7 @@ impl Report {
             started_utc: Timestamp::from_second(now.as_second()).unwrap_or(now).to_string(),
             environment,
             block_bytes,
+            huge_pages: host::huge_pages(),
             seconds: args.seconds,
             cases,
             rounds: Vec::new(),
@@ -64,9 +70,43 @@ impl Report {
         })
     }
 
+    /// How the log did, all in all.
+    pub(super) fn targets(&self) -> Targets {
+        let mut targets = Targets::default();
+        for (case, comparison, ratio) in self.compared() {
+            let Some(target) = comparison.target else { continue };
+            let (case, what) = (case.name, comparison.what);
+            let one = TargetDocument { case, what, target, ratio: ratio.median };
+            match ratio.target_met {
+                Some(true) => targets.met += 1,
+                Some(false) => targets.missed.push(one),
+                None => targets.unknown.push(one),
+            }
+        }
+        targets
+    }
+
     /// One arm of a case, over the rounds.
     pub(super) fn samples(&self, case: usize, arm: usize) -> impl Iterator<Item = &Sample> {
         self.rounds.iter().filter_map(move |round| round.get(case)?.get(arm))
+    }
+
+    /// Every arm of every case, over the rounds.
+    pub(super) fn arms_with_samples(&self) -> impl Iterator<Item = (&Case, &Arm, Vec<&Sample>)> {
+        self.cases.iter().enumerate().flat_map(move |(at, case)| {
+            let arms = case.arms.iter().enumerate();
+            arms.map(move |(index, arm)| (case, arm, self.samples(at, index).collect()))
+        })
+    }
+
+    /// The largest segments of any log.
+    pub(super) fn largest_segment_bytes(&self) -> u64 {
+        let arms = self.cases.iter().flat_map(|case| &case.arms);
+        let sizes = arms.filter_map(|arm| match &arm.what {
+            What::Log(log) => Some(log.settings.segment_size_bytes),
+            _ => None,
+        });
+        sizes.max().unwrap_or(0)
     }
 
     /// Every sample there is.
@@ -95,6 +135,8 @@ impl Report {
             started_utc: &self.started_utc,
             environment: &self.environment,
             block_bytes: self.block_bytes,
+            huge_pages: self.huge_pages.as_deref(),
+            targets: self.targets(),
             rounds: self.rounds.len(),
             seconds: self.seconds,
             cases: self.cases.iter().enumerate().map(case).collect(),
@@ -102,19 +144,27 @@ impl Report {
     }
 
     fn arms(&self, case: usize) -> Vec<ArmDocument<'_>> {
-        let arm = |(index, arm): (usize, &'_ super::cases::Arm)| ArmDocument {
-            name: arm.name,
-            beside_busy_processes: arm.beside_busy,
-            settings: match &arm.what {
-                What::Log(settings) | What::LogOfTasks(settings) | What::TruncatedLog(settings) => {
-                    Some(settings.clone())
-                }
-                What::BareBlocks | What::BareLarge | What::BareBatchesOf(_) => None,
-            },
-            samples: self.samples(case, index).collect(),
-        };
-        self.cases[case].arms.iter().enumerate().map(arm).collect()
+        let arms = self.cases[case].arms.iter().enumerate();
+        arms.map(|(index, arm)| ArmDocument::new(arm, self.samples(case, index))).collect()
     }
+}
+
+/// All targets of the cases that were measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Targets {
+    pub(super) met: usize,
+    pub(super) missed: Vec<TargetDocument>,
+    /// Those without a ratio: too few samples, or a measurement that cannot be had here.
+    pub(super) unknown: Vec<TargetDocument>,
+}
+
+/// One target, and the ratio that was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct TargetDocument {
+    pub(super) case: &'static str,
+    pub(super) what: &'static str,
+    pub(super) target: Target,
+    pub(super) ratio: Option<f64>,
 }
 
 /// The JSON file. Units are in the names; ratios have none.
@@ -125,6 +175,8 @@ pub(super) struct Document<'a> {
     started_utc: &'a str,
     environment: &'a Environment,
     block_bytes: u64,
+    huge_pages: Option<&'a str>,
+    targets: Targets,
     rounds: usize,
     seconds: f64,
     cases: Vec<CaseDocument<'a>>,
@@ -141,9 +193,29 @@ struct CaseDocument<'a> {
 struct ArmDocument<'a> {
     name: &'static str,
     beside_busy_processes: bool,
-    settings: Option<Settings>,
+    /// Of a log.
+    callers: Option<Callers>,
+    truncated: bool,
+    settings: Option<&'a Settings>,
     /// By round.
     samples: Vec<&'a Sample>,
+}
+
+impl<'a> ArmDocument<'a> {
+    fn new(arm: &'a Arm, samples: impl Iterator<Item = &'a Sample>) -> Self {
+        let log = match &arm.what {
+            What::Log(log) => Some(log),
+            _ => None,
+        };
+        Self {
+            name: arm.name,
+            beside_busy_processes: arm.beside_busy,
+            callers: log.map(|log| log.callers),
+            truncated: log.is_some_and(|log| log.truncated),
+            settings: log.map(|log| &log.settings),
+            samples: samples.collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

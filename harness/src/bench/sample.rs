@@ -9,12 +9,13 @@ use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
 use super::BenchError;
-use super::cases::{Arm, Quantity, What};
+use super::arms::LARGE_RECORD_BYTES;
+use super::case::{Arm, Log, Quantity, What};
 use super::spin::Spinners;
-use crate::host::{Pressure, other_runnable};
-use crate::measure::{CeilingFile, LARGE_WRITE_BYTES, Writes, latency_summary};
-use crate::store::schema::{LatencySummary, Settings};
-use crate::workload::{self, Callers, Disruptions, Load, Measurement, Problem};
+use crate::host::{Pressure, PressureChange, other_runnable};
+use crate::measure::{CeilingFile, LARGE_WRITE_BYTES, Pages, Writes, latency_summary, seal_for};
+use crate::store::schema::LatencySummary;
+use crate::workload::{self, Disruptions, Load, Measurement, Problem};
 
 /// Time before a log's measured time, as a share of it.
 const WARMUP_SHARE: f64 = 0.2;
@@ -23,12 +24,21 @@ const WARMUP_SECONDS_MAX: f64 = 0.5;
 /// Between two truncations of a log that is truncated all the time.
 const TRUNCATE_EVERY: Duration = Duration::from_millis(50);
 
+/// The one that a log may ask for and not get.
+const ENGINE_THAT_MAY_BE_MISSING: &str = "uring";
+
 /// What one measurement found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Sample {
-    /// Durable commits a second; of a bare loop, writes.
+    /// Why it could not be had here, in one sentence; everything else is nothing then.
+    pub(super) skipped: Option<String>,
+    /// Durable commits in the measured time; of a bare loop, writes.
+    pub(super) commits: u64,
+    /// The same a second.
     pub(super) rate_per_second: f64,
-    /// Payload bytes made durable a second; of a bare loop, all bytes.
+    /// Payload bytes made durable in the measured time; of a bare loop, all bytes.
+    pub(super) payload_bytes: u64,
+    /// The same a second.
     pub(super) bytes_per_second: f64,
     /// Device writes a second.
     pub(super) batches_per_second: f64,
@@ -41,12 +51,22 @@ pub(super) struct Sample {
     pub(super) processors_used: f64,
     /// Context switches of this process for each commit.
     pub(super) context_switches_per_commit: f64,
+    /// Allocations and reallocations of this process in the measured time, of a log.
+    pub(super) allocations: Option<u64>,
+    /// Segments that a log began in the measured time.
+    pub(super) segments_started: Option<u64>,
+    /// By how much more of a log's files the page cache held after the measured time than before
+    /// the load; `None` without `fincore`.
+    pub(super) page_cache_growth_bytes: Option<u64>,
     /// Share of processor time stolen by the host, 0 to 1.
     pub(super) steal_ratio: f64,
     /// Whether other load on the machine probably disturbed it.
     pub(super) disturbed: bool,
     /// Acknowledged records that were read back; 0 of a bare loop.
     pub(super) verified_records: u64,
+    /// How often, under load, the record of the durable LSN was looked for on the device, and
+    /// found.
+    pub(super) durable_checks: u64,
     /// Engine that the log used, and why.
     pub(super) engine_active: Option<String>,
 }
@@ -63,6 +83,9 @@ pub(super) struct DisruptionSummary {
 impl Sample {
     /// `None` where the sample does not support it.
     pub(super) fn quantity(&self, quantity: Quantity) -> Option<f64> {
+        if self.skipped.is_some() {
+            return None;
+        }
         match quantity {
             Quantity::Rate => Some(self.rate_per_second),
             Quantity::Bandwidth => Some(self.bytes_per_second),
@@ -72,6 +95,11 @@ impl Sample {
             Quantity::P999 => self.latency.p999_us,
             Quantity::Max => Some(self.latency.max_us),
             Quantity::NearMax => self.disruptions?.near_max_us,
+            Quantity::Commits => Some(self.commits as f64),
+            Quantity::Payload => Some(self.payload_bytes as f64),
+            Quantity::Allocations => self.allocations.map(|count| count as f64),
+            Quantity::Segments => self.segments_started.map(|count| count as f64),
+            Quantity::CacheGrowth => self.page_cache_growth_bytes.map(|bytes| bytes as f64),
         }
     }
 }
@@ -111,14 +139,14 @@ impl Bench {
             None
         };
         let sample = match &arm.what {
-            What::BareBlocks => self.bare(self.block_bytes),
-            What::BareLarge => self.bare(LARGE_WRITE_BYTES),
+            What::BareBlocks => self.bare(self.block_bytes, Pages::Ordinary),
+            What::BareLarge(pages) => self.bare(LARGE_WRITE_BYTES, *pages),
             What::BareBatchesOf(_) => {
-                self.bare(whole_blocks(log_batch_bytes.unwrap_or_default(), self.block_bytes))
+                let batch_bytes = log_batch_bytes.unwrap_or_default();
+                self.bare(whole_blocks(batch_bytes, self.block_bytes), Pages::Ordinary)
             }
-            What::Log(settings) => self.log(settings, Callers::Threads, false),
-            What::LogOfTasks(settings) => self.log(settings, Callers::Tasks, false),
-            What::TruncatedLog(settings) => self.log(settings, Callers::Threads, true),
+            What::Sealing => self.sealing(),
+            What::Log(log) => self.log(log),
         };
         if let Some(spinners) = spinners {
             spinners.stop().map_err(BenchError::Broken)?;
@@ -129,51 +157,75 @@ impl Bench {
         Ok(sample)
     }
 
-    fn bare(&self, write_bytes: u64) -> Result<Sample, BenchError> {
+    fn bare(&self, write_bytes: u64, pages: Pages) -> Result<Sample, BenchError> {
         let before = Pressure::sample();
-        let writes = self.ceiling.overwrite(write_bytes, self.measured);
+        let writes = self.ceiling.overwrite(write_bytes, pages, self.measured);
         let writes = writes.map_err(BenchError::Broken)?;
         let pressure = Pressure::sample().since(&before);
-        let commits = writes.latency_ns.len();
-        Ok(Sample {
+        Ok(self.with_pressure(bare_sample(&writes), &pressure))
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
+    fn sealing(&self) -> Result<Sample, BenchError> {
+        let before = Pressure::sample();
+        let rate = seal_for(LARGE_RECORD_BYTES, self.measured).map_err(BenchError::Broken)?;
+        let pressure = Pressure::sample().since(&before);
+        let commits = (rate * self.measured.as_secs_f64()) as u64;
+        let sample = Sample {
+            commits,
+            rate_per_second: rate,
+            payload_bytes: commits * LARGE_RECORD_BYTES,
+            bytes_per_second: rate * LARGE_RECORD_BYTES as f64,
+            ..Sample::default()
+        };
+        Ok(self.with_pressure(sample, &pressure))
+    }
+
+    fn with_pressure(&self, sample: Sample, pressure: &PressureChange) -> Sample {
+        let commits = sample.commits.max(1) as f64;
+        Sample {
             steal_ratio: pressure.steal_ratio,
             disturbed: pressure.is_disturbed(0.0),
             processors_used: pressure.cpu_seconds / self.measured.as_secs_f64(),
-            context_switches_per_commit: pressure.context_switches as f64 / commits.max(1) as f64,
-            ..bare_sample(&writes)
-        })
+            context_switches_per_commit: pressure.context_switches as f64 / commits,
+            ..sample
+        }
     }
 
     /// The log's directory is gone afterwards, however it ended.
-    fn log(
-        &self,
-        settings: &Settings,
-        callers: Callers,
-        truncated: bool,
-    ) -> Result<Sample, BenchError> {
+    fn log(&self, log: &Log) -> Result<Sample, BenchError> {
         let directory = self.directory.join("log");
         let measured_seconds = self.measured.as_secs_f64();
         let load = Load {
-            settings,
-            callers,
+            settings: &log.settings,
+            callers: log.callers,
             directory: &directory,
             seed: rand::random(),
             warmup: Duration::from_secs_f64(warmup_seconds(measured_seconds)),
             measured: self.measured,
+            under_watch: true,
         };
-        let outcome = if truncated {
+        let outcome = if log.truncated {
             workload::run_truncating(&load, TRUNCATE_EVERY).map(|(m, d)| (m, Some(d)))
         } else {
             workload::run(&load).map(|measurement| (measurement, None))
         };
         let removed = remove(&directory).map_err(BenchError::Broken);
-        let (measurement, disruptions) = outcome.map_err(|problem| match problem {
-            Problem::Refused(reason) => BenchError::Refused(anyhow!(reason)),
-            Problem::Failed(reason) => BenchError::LogFailed(anyhow!(reason)),
-        })?;
-        removed?;
-        let sample = log_sample(&measurement, settings.record_size_bytes, measured_seconds);
-        Ok(Sample { disruptions: disruptions.as_ref().map(summary), ..sample })
+        match outcome {
+            Ok((measurement, disruptions)) => {
+                removed?;
+                let record_bytes = log.settings.record_size_bytes;
+                let sample = log_sample(&measurement, record_bytes, measured_seconds);
+                let sample = Sample { disruptions: disruptions.as_ref().map(summary), ..sample };
+                Ok(self.with_pressure(sample, &measurement.pressure))
+            }
+            // Many containers forbid io_uring, and a log has to work there all the same.
+            Err(Problem::Refused(reason)) if log.settings.engine == ENGINE_THAT_MAY_BE_MISSING => {
+                Ok(Sample { skipped: Some(reason), ..Sample::default() })
+            }
+            Err(Problem::Refused(reason)) => Err(BenchError::Refused(anyhow!(reason))),
+            Err(Problem::Failed(reason)) => Err(BenchError::LogFailed(anyhow!(reason))),
+        }
     }
 }
 
@@ -206,7 +258,9 @@ fn whole_blocks(batch_bytes: f64, block_bytes: u64) -> u64 {
 
 fn bare_sample(writes: &Writes) -> Sample {
     Sample {
+        commits: writes.latency_ns.len(),
         rate_per_second: writes.writes_per_second,
+        payload_bytes: writes.latency_ns.len() * writes.write_bytes,
         bytes_per_second: writes.bytes_per_second(),
         batches_per_second: writes.writes_per_second,
         batch_bytes: writes.write_bytes as f64,
@@ -219,19 +273,20 @@ fn log_sample(found: &Measurement, record_bytes: u64, measured_seconds: f64) -> 
     let rate_per_second = found.commits as f64 / measured_seconds;
     let groups = found.commit_groups.max(1) as f64;
     Sample {
+        commits: found.commits,
         rate_per_second,
+        payload_bytes: found.commits * record_bytes,
         bytes_per_second: rate_per_second * record_bytes as f64,
         batches_per_second: found.commit_groups as f64 / measured_seconds,
         batch_bytes: found.device_bytes as f64 / groups,
         latency: latency_summary(&found.latency_ns, found.commit_groups),
-        disruptions: None,
-        processors_used: found.pressure.cpu_seconds / measured_seconds,
-        context_switches_per_commit: found.pressure.context_switches as f64
-            / found.commits.max(1) as f64,
-        steal_ratio: found.pressure.steal_ratio,
-        disturbed: found.pressure.is_disturbed(0.0),
+        allocations: Some(found.allocations),
+        segments_started: Some(found.segments_started),
+        page_cache_growth_bytes: found.page_cache_growth_bytes,
         verified_records: found.verified_records,
+        durable_checks: found.durable_checks,
         engine_active: Some(found.engine_active.clone()),
+        ..Sample::default()
     }
 }
 
@@ -271,5 +326,7 @@ mod tests {
         for quantity in [Quantity::P99, Quantity::P999, Quantity::NearMax] {
             assert_eq!(sample.quantity(quantity), None);
         }
+        let skipped = Sample { skipped: Some("no".into()), ..sample };
+        assert_eq!(skipped.quantity(Quantity::Rate), None);
     }
 }

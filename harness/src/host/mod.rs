@@ -4,10 +4,12 @@
 //! Every file's format is a pure function over its text; [`Sysfs`] is the thin layer that reads,
 //! with a root that tests point at a tree of their own.
 
+mod allocations;
 mod cgroup;
 mod cpu;
 mod device;
 mod mounts;
+mod page_cache;
 mod pressure;
 mod sysfs;
 
@@ -17,6 +19,8 @@ use nix::sys::{resource, stat, statvfs, utsname};
 
 use crate::store::schema::Environment;
 
+pub(crate) use allocations::{CountingAllocator, INSTRUMENTED_SYSTEM, allocations_so_far};
+pub(crate) use page_cache::page_cache_bytes;
 pub(crate) use pressure::{Pressure, PressureChange, other_runnable};
 
 use device::{BlockDevice, DeviceNumber};
@@ -136,6 +140,18 @@ fn free_bytes(path: &Path) -> u64 {
         .map_or(0, |found| found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
+/// When the kernel gives huge pages to anonymous memory: `always`, `madvise` (when asked to) or
+/// `never`; `None` if it has none.
+pub(crate) fn huge_pages() -> Option<String> {
+    chosen(&Sysfs::of_this_machine().read("sys/kernel/mm/transparent_hugepage/enabled")?)
+}
+
+/// The word in brackets of a setting that is shown as `one [two] three`.
+fn chosen(setting: &str) -> Option<String> {
+    let (_, after) = setting.split_once('[')?;
+    Some(after.split_once(']')?.0.to_owned())
+}
+
 /// Version, commit if the build was told one (`PLIMSOLL_GIT_COMMIT`), and build profile: a debug
 /// build's numbers are worth nothing and must be recognisable afterwards.
 fn plimsoll_version() -> String {
@@ -150,6 +166,14 @@ fn plimsoll_version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_chosen_word_is_the_one_in_brackets() {
+        assert_eq!(chosen("always [madvise] never").as_deref(), Some("madvise"));
+        for text in ["", "madvise", "[madvise", "]madvise["] {
+            assert_eq!(chosen(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn this_machine_is_described() {

@@ -11,11 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 
+use super::pages::{Pages, WriteBuffer};
 use super::us;
 use crate::store::schema::Ceiling;
-
-/// Alignment of the buffer in memory; more than any device asks for.
-const MEMORY_ALIGN_BYTES: usize = 4 << 10;
 
 /// One write of the bandwidth measurement.
 pub(crate) const LARGE_WRITE_BYTES: u64 = 256 << 10;
@@ -46,8 +44,8 @@ pub(crate) struct CeilingOptions {
 pub(crate) fn measure_ceiling(directory: &Path, options: &CeilingOptions) -> Result<Ceiling> {
     let file = CeilingFile::prepare(directory)?;
     let block_bytes = block_bytes(options.physical_block_bytes);
-    let small = file.overwrite(block_bytes, options.duration)?;
-    let large = file.overwrite(LARGE_WRITE_BYTES, options.duration)?;
+    let small = file.overwrite(block_bytes, Pages::Ordinary, options.duration)?;
+    let large = file.overwrite(LARGE_WRITE_BYTES, Pages::Ordinary, options.duration)?;
     Ok(Ceiling {
         durable_writes_per_second: small.writes_per_second,
         durable_write_p50_us: us(small.latency_ns.value_at_quantile(0.5)),
@@ -100,19 +98,23 @@ impl CeilingFile {
         Ok(file)
     }
 
-    /// Makes durable direct writes of `write_bytes` (whole blocks, at most the file's 16 MiB) for
-    /// `duration`, one position after the other, round the file.
+    /// Makes durable direct writes of `write_bytes` (whole blocks, at most the file's 16 MiB) from
+    /// memory in such pages for `duration`, one position after the other, round the file.
     ///
     /// # Errors
     /// When the file cannot be written so; the error names it.
-    pub(crate) fn overwrite(&self, write_bytes: u64, duration: Duration) -> Result<Writes> {
+    pub(crate) fn overwrite(
+        &self,
+        write_bytes: u64,
+        pages: Pages,
+        duration: Duration,
+    ) -> Result<Writes> {
         let write = || -> io::Result<Writes> {
             let flags = libc::O_DIRECT | libc::O_DSYNC | libc::O_NOFOLLOW;
             let file = OpenOptions::new().write(true).custom_flags(flags).open(&self.path)?;
             let length = usize::try_from(write_bytes).map_err(io::Error::other)?;
-            let mut memory = vec![0x5a; length + MEMORY_ALIGN_BYTES];
-            let start = memory.as_ptr().align_offset(MEMORY_ALIGN_BYTES);
-            write_for(&file, &memory.as_mut_slice()[start..][..length], duration)
+            let buffer = WriteBuffer::filled(length, pages)?;
+            write_for(&file, buffer.bytes(), duration)
         };
         write().with_context(|| self.complaint())
     }

@@ -1,7 +1,9 @@
-//! From raw latencies to what a result says of them, and the device's own speed to hold them
-//! against. Knows nothing of the log.
+//! From raw latencies to what a result says of them, and the machine's own speed to hold them
+//! against: the device's and the cipher's. Knows nothing of the log.
 
 mod ceiling;
+mod pages;
+mod sealing;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::store::schema::LatencySummary;
 pub(crate) use ceiling::{
     CeilingFile, CeilingOptions, LARGE_WRITE_BYTES, Writes, block_bytes, measure_ceiling,
 };
+pub(crate) use pages::Pages;
+pub(crate) use sealing::seal_for;
 
 const NS_PER_US: f64 = 1_000.0;
 

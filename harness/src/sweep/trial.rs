@@ -76,6 +76,7 @@ pub(super) fn run_trial(
         seed: trial_seed(plan.seed, place),
         warmup: Duration::from_secs_f64(plan.warmup_seconds),
         measured,
+        under_watch: false,
     };
     let outcome = workload::run(&load);
     let other_runnable = other_runnable();
@@ -198,6 +199,10 @@ mod tests {
             latency_ns,
             interval_latency_ns: vec![histogram(2).expect("histogram")],
             pressure: PressureChange { cpu_seconds: 0.5, ..PressureChange::default() },
+            allocations: 0,
+            segments_started: 0,
+            page_cache_growth_bytes: None,
+            durable_checks: 0,
             engine_active: "blocking: asked for".into(),
             verified_records: 2_500,
         }

@@ -9,7 +9,8 @@ use hdrhistogram::Histogram;
 use plimsoll::{GroupCommitter, Lsn, WalError};
 
 use super::Problem;
-use super::client::{ClientLog, Schedule, Span, latency_histogram_ns};
+use super::client::{ClientLog, Span, latency_histogram_ns};
+use super::gate::{Gate, Schedule};
 
 /// How far from a rollover or a truncation a commit still counts as near it.
 const NEAR: Duration = Duration::from_millis(5);
@@ -32,7 +33,6 @@ pub(crate) struct Disruptions {
 pub(super) struct Checkpoints<'a> {
     pub(super) committer: &'a GroupCommitter,
     pub(super) every: Duration,
-    pub(super) until: Instant,
 }
 
 /// What it did, and which segments there were.
@@ -46,11 +46,12 @@ pub(super) struct CheckpointLog {
 }
 
 impl Checkpoints<'_> {
-    /// Truncates until the end of the measured time.
-    pub(super) fn run(&self) -> Result<CheckpointLog, Problem> {
+    /// Truncates from the gate's opening until the end of the measured time.
+    pub(super) fn run(&self, gate: &Gate) -> Result<CheckpointLog, Problem> {
         let mut log = CheckpointLog::default();
+        let Some(shift) = gate.pass() else { return Ok(log) };
         loop {
-            let left = self.until.saturating_duration_since(Instant::now());
+            let left = shift.schedule.measure_until.saturating_duration_since(Instant::now());
             thread::sleep(self.every.min(left));
             let outcome = self.truncate(&mut log);
             outcome.map_err(|error| Problem::Failed(format!("a truncation failed: {error}")))?;
@@ -85,9 +86,7 @@ impl CheckpointLog {
         clients: &[ClientLog],
         schedule: &Schedule,
     ) -> Result<Disruptions, Problem> {
-        let measured = |span: &Span| {
-            span.began >= schedule.measure_from && span.began < schedule.measure_until
-        };
+        let measured = |span: &Span| schedule.measures(span.began);
         // The log itself begins with the first of the segments: that is no rollover.
         let rollovers: Vec<Span> = self
             .first_lsns

@@ -1,85 +1,17 @@
-//! A closed-loop client, a thread or a task: commits a record, waits until it is durable, and goes
-//! on to the next.
+//! A closed-loop client: commits a record, waits until it is durable, and goes on to the next.
+//! Who waits, and how, is told by the caller of [`Client`]: a thread, a task, or the log's owner.
 
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures::executor::block_on;
-use futures::future::join_all;
 use hdrhistogram::Histogram;
-use plimsoll::{GroupCommitter, Lsn, Record, RecordKind, WalError};
+use plimsoll::{Lsn, Record, RecordKind, WalError};
 
+use super::gate::{Schedule, Shift};
 use super::payload::Payloads;
 use super::{INTERVALS, Problem};
 
 /// Longest latency told apart from longer ones.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
-
-/// When the measured time is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Schedule {
-    pub(super) measure_from: Instant,
-    pub(super) measure_until: Instant,
-}
-
-impl Schedule {
-    pub(super) fn from_now(warmup: Duration, measured: Duration) -> Self {
-        let measure_from = Instant::now() + warmup;
-        Self { measure_from, measure_until: measure_from + measured }
-    }
-
-    /// Which tenth of the measured time a moment in it lies in.
-    fn interval(&self, moment: Instant) -> usize {
-        let length = self.measure_until.saturating_duration_since(self.measure_from).as_nanos();
-        let past = moment.saturating_duration_since(self.measure_from).as_nanos();
-        let index = (past * INTERVALS as u128).checked_div(length).unwrap_or(0);
-        usize::try_from(index).unwrap_or(INTERVALS).min(INTERVALS - 1)
-    }
-}
-
-/// Holds the clients back until all of them are there, or sends them home.
-#[derive(Debug, Default)]
-pub(super) struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum GateState {
-    #[default]
-    Closed,
-    Open(Schedule),
-    Cancelled,
-}
-
-impl Gate {
-    pub(super) fn open(&self, schedule: Schedule) {
-        self.set(GateState::Open(schedule));
-    }
-
-    pub(super) fn cancel(&self) {
-        self.set(GateState::Cancelled);
-    }
-
-    fn set(&self, state: GateState) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-        self.changed.notify_all();
-    }
-
-    /// Waits; `None` when there is nothing to do after all.
-    fn pass(&self) -> Option<Schedule> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match *state {
-                GateState::Open(schedule) => return Some(schedule),
-                GateState::Cancelled => return None,
-                GateState::Closed => {
-                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
-    }
-}
 
 /// What a client keeps: enough to verify every record, eight bytes each, and its latencies.
 #[derive(Debug)]
@@ -108,20 +40,20 @@ pub(super) struct Span {
 /// A client before it starts. Everything it needs is allocated by then.
 pub(super) struct Client<'a> {
     number: u32,
-    committer: &'a GroupCommitter,
     payloads: &'a Payloads,
-    log: ClientLog,
+    pub(super) log: ClientLog,
 }
 
 impl<'a> Client<'a> {
+    /// A client with room for so many records: more of them cost an allocation now and then.
     pub(super) fn new(
         number: u32,
-        committer: &'a GroupCommitter,
         payloads: &'a Payloads,
+        expected_records: usize,
         keep_spans: bool,
     ) -> Result<Self, Problem> {
         let log = ClientLog {
-            acknowledged_lsns: Vec::new(),
+            acknowledged_lsns: Vec::with_capacity(expected_records),
             submitted: 0,
             commits_in_time: 0,
             latency_ns: latency_histogram_ns()?,
@@ -129,43 +61,13 @@ impl<'a> Client<'a> {
             spans: keep_spans.then(Vec::new),
             error: None,
         };
-        Ok(Self { number, committer, payloads, log })
+        Ok(Self { number, payloads, log })
     }
 
-    /// Commits from the gate's opening until the end of the measured time, blocking its thread.
-    pub(super) fn run(mut self, gate: &Gate) -> ClientLog {
-        let Some(schedule) = gate.pass() else {
-            return self.log;
-        };
-        let mut payload = Vec::new();
-        while let Some((record, began)) = self.next_record(&schedule, &mut payload) {
-            let outcome = self.committer.commit(&record);
-            if !self.log.take_in(&schedule, began, outcome) {
-                break;
-            }
-        }
-        self.log
-    }
-
-    /// The same as a task, which awaits each commit.
-    async fn run_as_task(mut self, schedule: Schedule) -> ClientLog {
-        let mut payload = Vec::new();
-        while let Some((record, began)) = self.next_record(&schedule, &mut payload) {
-            let outcome = match self.committer.submit(&record) {
-                Ok(commit) => commit.await,
-                Err(error) => Err(error),
-            };
-            if !self.log.take_in(&schedule, began, outcome) {
-                break;
-            }
-        }
-        self.log
-    }
-
-    /// The next record and the moment its commit begins, `None` at the end of the measured time.
-    fn next_record<'p>(
+    /// The next record and the moment its commit begins, `None` at the end of the shift.
+    pub(super) fn next_record<'p>(
         &mut self,
-        schedule: &Schedule,
+        shift: &Shift<'_>,
         payload: &'p mut Vec<u8>,
     ) -> Option<(Record<'p>, Instant)> {
         let sequence = self.log.submitted;
@@ -173,7 +75,7 @@ impl<'a> Client<'a> {
         let record =
             Record::new(RecordKind::PUT, payload.as_slice()).vshard(self.number).database(sequence);
         let began = Instant::now();
-        if began >= schedule.measure_until {
+        if shift.is_over(began) {
             return None;
         }
         self.log.submitted += 1;
@@ -181,44 +83,44 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Runs all clients as tasks of the calling thread.
-pub(super) fn run_as_tasks(clients: Vec<Client<'_>>, gate: &Gate) -> Vec<ClientLog> {
-    let Some(schedule) = gate.pass() else {
-        return clients.into_iter().map(|client| client.log).collect();
-    };
-    block_on(join_all(clients.into_iter().map(|client| client.run_as_task(schedule))))
-}
-
 impl ClientLog {
     /// Notes how a commit ended. `false` if the client cannot go on.
-    fn take_in(
+    pub(super) fn take_in(
         &mut self,
         schedule: &Schedule,
         began: Instant,
         outcome: Result<Lsn, WalError>,
     ) -> bool {
         match outcome {
-            Ok(lsn) => self.acknowledged_lsns.push(lsn.get()),
+            Ok(lsn) => {
+                self.acknowledge(schedule, lsn, Span { began, ended: Instant::now() });
+                true
+            }
             Err(error) => {
                 self.error = Some(error);
-                return false;
+                false
             }
         }
-        self.note(schedule, began, Instant::now());
-        true
+    }
+
+    /// Notes that the record of this LSN is durable.
+    pub(super) fn acknowledge(&mut self, schedule: &Schedule, lsn: Lsn, span: Span) {
+        self.acknowledged_lsns.push(lsn.get());
+        self.note(schedule, span);
     }
 
     /// The rate counts acknowledgements within the measured time, the latency all commits that
     /// began in it: neither is bent by what hangs over its ends.
-    fn note(&mut self, schedule: &Schedule, began: Instant, acknowledged: Instant) {
+    fn note(&mut self, schedule: &Schedule, span: Span) {
+        let Span { began, ended } = span;
         if let Some(spans) = &mut self.spans {
-            spans.push(Span { began, ended: acknowledged });
+            spans.push(span);
         }
-        if acknowledged >= schedule.measure_from && acknowledged < schedule.measure_until {
+        if schedule.measures(ended) {
             self.commits_in_time += 1;
         }
-        if began >= schedule.measure_from {
-            let latency = acknowledged.saturating_duration_since(began).as_nanos();
+        if schedule.measures(began) {
+            let latency = ended.saturating_duration_since(began).as_nanos();
             let latency_ns = u64::try_from(latency).unwrap_or(LATENCY_NS_MAX);
             self.latency_ns.saturating_record(latency_ns);
             self.interval_latency_ns[schedule.interval(began)].saturating_record(latency_ns);
@@ -244,35 +146,36 @@ fn histogram_ns(significant_digits: u8) -> Result<Histogram<u64>, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::gate::Gate;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn log() -> ClientLog {
-        ClientLog {
-            acknowledged_lsns: Vec::new(),
-            submitted: 0,
-            commits_in_time: 0,
-            latency_ns: latency_histogram_ns().expect("histogram"),
-            interval_latency_ns: interval_histograms_ns().expect("histograms"),
-            spans: None,
-            error: None,
-        }
+    fn client(payloads: &Payloads) -> Client<'_> {
+        Client::new(0, payloads, 0, false).expect("a client")
+    }
+
+    fn payloads() -> Payloads {
+        Payloads::new(1, 16).expect("length")
     }
 
     #[test]
-    fn warm_up_is_left_out_and_a_stall_at_the_end_is_charged() {
+    fn only_the_measured_time_counts_and_a_stall_at_its_end_is_charged() {
         let schedule = Schedule::from_now(100 * MS, 100 * MS);
         let from = schedule.measure_from;
-        let mut log = log();
-        log.note(&schedule, from - 50 * MS, from - 40 * MS);
-        assert_eq!((log.commits_in_time, log.latency_ns.len()), (0, 0), "all in the warm-up");
-        log.note(&schedule, from - 5 * MS, from + 5 * MS);
-        assert_eq!((log.commits_in_time, log.latency_ns.len()), (1, 0), "began in the warm-up");
-        log.note(&schedule, from + 5 * MS, from + 7 * MS);
-        assert_eq!((log.commits_in_time, log.latency_ns.len()), (2, 1));
-        log.note(&schedule, from + 99 * MS, from + 399 * MS);
-        assert_eq!((log.commits_in_time, log.latency_ns.len()), (2, 2), "a stall over the end");
+        let payloads = payloads();
+        let mut log = client(&payloads).log;
+        let mut note = |began: Instant, ended: Instant| {
+            log.note(&schedule, Span { began, ended });
+            (log.commits_in_time, log.latency_ns.len())
+        };
+        assert_eq!(note(from - 50 * MS, from - 40 * MS), (0, 0), "all in the warm-up");
+        assert_eq!(note(from - 5 * MS, from + 5 * MS), (1, 0), "began in the warm-up");
+        assert_eq!(note(from + 5 * MS, from + 7 * MS), (2, 1));
+        assert_eq!(note(from + 99 * MS, from + 399 * MS), (2, 2), "a stall over the end");
+        assert_eq!(note(from + 100 * MS, from + 101 * MS), (2, 2), "all after the end");
         let longest_ns = log.latency_ns.max();
         assert!((299_000_000..=301_000_000).contains(&longest_ns), "{longest_ns}");
         let by_interval: Vec<u64> = log.interval_latency_ns.iter().map(Histogram::len).collect();
@@ -280,25 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_tenths_and_the_ends_belong_to_the_outer_ones() {
-        let schedule = Schedule::from_now(Duration::ZERO, 100 * MS);
-        for (past, interval) in [(0, 0), (9, 0), (10, 1), (99, 9), (100, 9), (5_000, 9)] {
-            assert_eq!(schedule.interval(schedule.measure_from + past * MS), interval, "{past}");
-        }
-        assert_eq!(schedule.interval(schedule.measure_from - MS), 0);
-        let nothing = Schedule::from_now(Duration::ZERO, Duration::ZERO);
-        assert_eq!(nothing.interval(nothing.measure_from), 0);
-    }
-
-    #[test]
-    fn clients_wait_at_the_gate_and_go_home_when_it_stays_shut() {
+    fn a_client_goes_on_until_it_is_released() {
         let gate = Gate::default();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| gate.pass().is_none());
-            gate.cancel();
-            assert!(waiting.join().expect("no panic"));
-        });
-        gate.open(Schedule::from_now(MS, MS));
-        assert!(gate.pass().is_some());
+        gate.open(Schedule::from_now(Duration::ZERO, Duration::ZERO));
+        let shift = gate.pass().expect("open");
+        let payloads = payloads();
+        let (mut client, mut payload) = (client(&payloads), Vec::new());
+        assert!(client.next_record(&shift, &mut payload).is_some());
+        gate.release();
+        assert!(client.next_record(&shift, &mut payload).is_none());
+        assert_eq!(client.log.submitted, 1, "what was not handed over was not submitted");
     }
 }

@@ -7,24 +7,30 @@
 mod checkpoint;
 mod client;
 mod config;
+mod gate;
+mod observe;
+mod owner;
 mod payload;
+mod promise;
+mod shared;
 mod verify;
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use plimsoll::{
-    ActiveEngine, CommitPolicy, Engine, GroupCommitter, Lsn, Preparation, SegmentedWal,
-    SegmentedWalConfig, WalError, WalStats,
+    ActiveEngine, Engine, EngineReport, KeyRing, Lsn, Preparation, SegmentedWal,
+    SegmentedWalConfig, WalCounters, WalError,
 };
+use serde::Serialize;
 
-use crate::host::{Pressure, PressureChange};
+use crate::host::PressureChange;
 use crate::store::schema::Settings;
 
-use checkpoint::{CheckpointLog, Checkpoints};
-use client::{Client, ClientLog, Gate, Schedule, run_as_tasks};
+use checkpoint::CheckpointLog;
+use client::{Client, ClientLog};
+use observe::Observed;
 use payload::Payloads;
 use verify::{ReadBack, Submitted, check};
 
@@ -33,13 +39,21 @@ pub(crate) use checkpoint::Disruptions;
 /// Equal parts of the measured time that latencies are also kept by.
 pub(crate) const INTERVALS: usize = 10;
 
+/// Records that room is made for ahead, so that the clients' own vectors do not grow while they are
+/// measured: for so many a second, up to so many in all. Memory that is not used is not taken.
+const EXPECTED_RECORDS_PER_SECOND: f64 = 4e6;
+const EXPECTED_RECORDS_MAX: f64 = 16e6;
+
 /// What the clients are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Callers {
     /// Each a thread, which blocks in its commit.
     Threads,
     /// Tasks of one thread, which await their commits.
     Tasks,
+    /// Whoever one thread, which owns the log, appends and writes for.
+    Owner,
 }
 
 /// What to run.
@@ -57,6 +71,9 @@ pub(crate) struct Load<'a> {
     pub(crate) warmup: Duration,
     /// Measured time.
     pub(crate) measured: Duration,
+    /// Whether to look, after the measured time and while the clients go on, if what is called
+    /// durable is on the device, and what the page cache holds of the log.
+    pub(crate) under_watch: bool,
 }
 
 /// Why a trial measured nothing.
@@ -68,7 +85,8 @@ pub(crate) enum Problem {
     Failed(String),
 }
 
-/// What a trial measured. Warm-up is left out of everything but `verified_records`.
+/// What a trial measured. Warm-up, and what is committed while the log is looked at afterwards, are
+/// left out of everything but `verified_records`.
 #[derive(Debug)]
 pub(crate) struct Measurement {
     /// Commits acknowledged within the measured time.
@@ -86,6 +104,16 @@ pub(crate) struct Measurement {
     pub(crate) interval_latency_ns: Vec<Histogram<u64>>,
     /// What the process spent and the host stole in the measured time.
     pub(crate) pressure: PressureChange,
+    /// Allocations and reallocations of the whole process in the measured time.
+    pub(crate) allocations: u64,
+    /// Segments begun in that time.
+    pub(crate) segments_started: u64,
+    /// By how much more of the log's files the page cache held at its end than before the load;
+    /// `None` if nobody looked or nobody can.
+    pub(crate) page_cache_growth_bytes: Option<u64>,
+    /// How often, under load, the record of the durable LSN was looked for on the device, and
+    /// found.
+    pub(crate) durable_checks: u64,
     /// The engine the log wrote with, and why.
     pub(crate) engine_active: String,
     /// Acknowledged records that were read back and compared, warm-up included.
@@ -126,32 +154,32 @@ fn run_with(
 ) -> Result<(Measurement, Option<Disruptions>), Problem> {
     let config = config::build(load.settings, load.directory)?;
     let wal = SegmentedWal::open(config.clone()).map_err(|error| config::classify(&error))?;
-    let committer =
-        GroupCommitter::start(wal, CommitPolicy::FromConfig).map_err(|e| config::classify(&e))?;
-    let engine = committer.engine().clone();
-    if engine.requested == Engine::Uring && engine.active != ActiveEngine::Uring {
-        return Err(Problem::Refused(engine.reason));
-    }
-
     let payloads = Payloads::new(load.seed, load.settings.record_size_bytes)?;
-    let loaded = apply(load, &committer, &payloads, truncate_every)?;
-    if let Some((client, error)) = first_error(&loaded.clients) {
-        return Err(Problem::Failed(format!("client {client} was told: {error}")));
-    }
-    let closed = committer.close();
-    // Lets go of the directory's lock.
-    drop(committer);
-    closed.map_err(|error| Problem::Failed(format!("closing the log: {error}")))?;
+    let keys = config.keys.clone();
+    let trial = Trial { load, payloads: &payloads, keys, truncate_every };
+    let clients = trial.clients()?;
+    // Both let go of the directory's lock.
+    let loaded = match load.callers {
+        Callers::Threads | Callers::Tasks => shared::apply(&trial, wal, clients)?,
+        Callers::Owner => owner::apply(&trial, wal, clients)?,
+    };
     let truncated_before_lsn =
         loaded.checkpoints.as_ref().map_or(0, |log| log.truncated_before_lsn);
     let verified_records = read_back(config, &payloads, &loaded.clients, truncated_before_lsn)?;
     let disruptions = loaded
         .checkpoints
         .as_ref()
-        .map(|log| log.disruptions(&loaded.clients, &loaded.schedule))
+        .map(|log| log.disruptions(&loaded.clients, &loaded.observed.schedule))
         .transpose()?;
-    let engine = format!("{}: {}", engine.active, engine.reason);
-    Ok((loaded.measurement(engine, verified_records)?, disruptions))
+    Ok((loaded.measurement(verified_records)?, disruptions))
+}
+
+/// A log that was asked to use io_uring and cannot: what it measured would carry the wrong name.
+fn refuse_another_engine(engine: &EngineReport) -> Result<(), Problem> {
+    if engine.requested == Engine::Uring && engine.active != ActiveEngine::Uring {
+        return Err(Problem::Refused(engine.reason.clone()));
+    }
+    Ok(())
 }
 
 /// Why no log can be had in a directory.
@@ -203,91 +231,55 @@ pub(crate) fn probe(directory: &Path) -> Result<u64, Unusable> {
     }
 }
 
-/// What lay between the ends of the measured time, and what each client kept.
+/// What everybody in a trial knows.
+struct Trial<'a> {
+    load: &'a Load<'a>,
+    payloads: &'a Payloads,
+    keys: Option<KeyRing>,
+    /// How often to truncate the log, if at all.
+    truncate_every: Option<Duration>,
+}
+
+impl<'a> Trial<'a> {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a float-to-integer cast saturates, and the number is clamped"
+    )]
+    fn clients(&self) -> Result<Vec<Client<'a>>, Problem> {
+        let seconds = (self.load.warmup + self.load.measured).as_secs_f64();
+        let expected = (EXPECTED_RECORDS_PER_SECOND * seconds).clamp(0.0, EXPECTED_RECORDS_MAX);
+        let expected = expected as usize / (self.load.settings.clients.max(1) as usize);
+        let keep_spans = self.truncate_every.is_some();
+        (0..self.load.settings.clients)
+            .map(|number| Client::new(number, self.payloads, expected, keep_spans))
+            .collect()
+    }
+}
+
+/// What the clients kept and what was seen of them.
 struct Loaded {
-    schedule: Schedule,
     clients: Vec<ClientLog>,
     checkpoints: Option<CheckpointLog>,
-    before: WalStats,
-    after: WalStats,
-    pressure: PressureChange,
-}
-
-/// Runs the clients through warm-up and measured time, and truncates the log meanwhile if asked.
-fn apply(
-    load: &Load<'_>,
-    committer: &GroupCommitter,
-    payloads: &Payloads,
-    truncate_every: Option<Duration>,
-) -> Result<Loaded, Problem> {
-    let gate = Gate::default();
-    let clients = (0..load.settings.clients)
-        .map(|number| Client::new(number, committer, payloads, truncate_every.is_some()))
-        .collect::<Result<Vec<Client<'_>>, Problem>>()?;
-    thread::scope(|scope| {
-        let mut handles = Vec::new();
-        for (number, clients) in by_thread(load.callers, clients).into_iter().enumerate() {
-            let gate = &gate;
-            let handle = thread::Builder::new()
-                .name(format!("client-{number}"))
-                .spawn_scoped(scope, move || run_clients(load.callers, clients, gate))
-                .map_err(|error| {
-                    gate.cancel();
-                    Problem::Failed(format!("cannot start client {number}: {error}"))
-                })?;
-            handles.push(handle);
-        }
-        let schedule = Schedule::from_now(load.warmup, load.measured);
-        gate.open(schedule);
-        let checkpoints = truncate_every.map(|every| {
-            let checkpoints = Checkpoints { committer, every, until: schedule.measure_until };
-            scope.spawn(move || checkpoints.run())
-        });
-        sleep_until(schedule.measure_from);
-        let (before, pressure_before) = (committer.stats(), Pressure::sample());
-        sleep_until(schedule.measure_until);
-        let (after, pressure_after) = (committer.stats(), Pressure::sample());
-        let clients = handles
-            .into_iter()
-            .map(|handle| handle.join().map_err(|_| Problem::Failed("a client panicked".into())))
-            .collect::<Result<Vec<Vec<ClientLog>>, Problem>>()?
-            .into_iter()
-            .flatten()
-            .collect();
-        let checkpoints = checkpoints
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(Problem::Failed("a checkpoint panicked".into())))
-            })
-            .transpose()?;
-        let pressure = pressure_after.since(&pressure_before);
-        Ok(Loaded { schedule, clients, checkpoints, before, after, pressure })
-    })
-}
-
-/// Divides the clients between threads, in their order.
-fn by_thread(callers: Callers, clients: Vec<Client<'_>>) -> Vec<Vec<Client<'_>>> {
-    match callers {
-        Callers::Threads => clients.into_iter().map(|client| vec![client]).collect(),
-        Callers::Tasks => vec![clients],
-    }
-}
-
-/// What one thread does.
-fn run_clients(callers: Callers, clients: Vec<Client<'_>>, gate: &Gate) -> Vec<ClientLog> {
-    match callers {
-        Callers::Threads => clients.into_iter().map(|client| client.run(gate)).collect(),
-        Callers::Tasks => run_as_tasks(clients, gate),
-    }
+    observed: Observed,
+    engine_active: String,
 }
 
 impl Loaded {
-    fn measurement(
-        self,
-        engine_active: String,
-        verified_records: u64,
-    ) -> Result<Measurement, Problem> {
+    /// What a client was told comes first: the rest follows from it.
+    fn new(
+        clients: Vec<ClientLog>,
+        checkpoints: Option<CheckpointLog>,
+        observed: Result<Observed, Problem>,
+        engine: &EngineReport,
+    ) -> Result<Self, Problem> {
+        if let Some((client, error)) = first_error(&clients) {
+            return Err(Problem::Failed(format!("client {client} was told: {error}")));
+        }
+        let engine_active = format!("{}: {}", engine.active, engine.reason);
+        Ok(Self { clients, checkpoints, observed: observed?, engine_active })
+    }
+
+    fn measurement(self, verified_records: u64) -> Result<Measurement, Problem> {
         let mut latency_ns = client::latency_histogram_ns()?;
         let mut interval_latency_ns = client::interval_histograms_ns()?;
         for client in &self.clients {
@@ -296,17 +288,21 @@ impl Loaded {
                 merge(sum, part)?;
             }
         }
-        let (before, after) = (self.before, self.after);
-        let groups = |stats: &WalStats| stats.batches.saturating_sub(stats.markers);
+        let Observed { before, after, .. } = self.observed;
+        let grown = |count: fn(&WalCounters) -> u64| count(&after).saturating_sub(count(&before));
         Ok(Measurement {
             commits: self.clients.iter().map(|client| client.commits_in_time).sum(),
-            commit_groups: groups(&after).saturating_sub(groups(&before)),
-            payload_bytes: after.payload_bytes.saturating_sub(before.payload_bytes),
-            device_bytes: after.device_bytes.saturating_sub(before.device_bytes),
+            commit_groups: grown(|stats| stats.batches.saturating_sub(stats.markers)),
+            payload_bytes: grown(|stats| stats.payload_bytes),
+            device_bytes: grown(|stats| stats.device_bytes),
             latency_ns,
             interval_latency_ns,
-            pressure: self.pressure,
-            engine_active,
+            pressure: self.observed.pressure,
+            allocations: self.observed.allocations,
+            segments_started: grown(|stats| stats.segments_started),
+            page_cache_growth_bytes: self.observed.page_cache_growth_bytes,
+            durable_checks: self.observed.durable_checks,
+            engine_active: self.engine_active,
             verified_records,
         })
     }
@@ -347,10 +343,6 @@ fn read_back(
         })
         .collect();
     check(records, payloads, &submitted).map_err(|mismatch| Problem::Failed(mismatch.to_string()))
-}
-
-fn sleep_until(moment: Instant) {
-    thread::sleep(moment.saturating_duration_since(Instant::now()));
 }
 
 #[cfg(test)]

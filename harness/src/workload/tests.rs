@@ -24,7 +24,8 @@ fn small() -> Settings {
 
 fn load<'a>(settings: &'a Settings, directory: &'a Path) -> Load<'a> {
     let (warmup, measured) = (Duration::from_millis(10), Duration::from_millis(40));
-    Load { settings, callers: Callers::Threads, directory, seed: 3, warmup, measured }
+    let callers = Callers::Threads;
+    Load { settings, callers, directory, seed: 3, warmup, measured, under_watch: true }
 }
 
 #[test]
@@ -40,6 +41,7 @@ fn a_trial_measures_and_verifies_what_it_wrote() {
         let by_interval: u64 = found.interval_latency_ns.iter().map(Histogram::len).sum();
         assert_eq!(by_interval, found.latency_ns.len());
         assert!(found.engine_active.starts_with("blocking: "), "{}", found.engine_active);
+        assert!(found.durable_checks > 0, "{found:?}");
     }
 }
 
@@ -81,14 +83,27 @@ fn a_directory_that_cannot_be_is_a_failure_with_its_path() {
 }
 
 #[test]
-fn tasks_are_measured_and_verified_like_threads() {
+fn tasks_and_an_owners_clients_are_measured_and_verified_like_threads() {
     let Some(root) = directory() else { return };
-    let settings = Settings { clients: 50, ..small() };
+    for callers in [Callers::Tasks, Callers::Owner] {
+        let settings = Settings { clients: 50, ..small() };
+        let directory = root.path().join(format!("{callers:?}"));
+        let load = Load { callers, ..load(&settings, &directory) };
+        let found = run(&load).expect("a trial");
+        assert!(found.commits > 50 && found.verified_records >= found.commits, "{found:?}");
+        assert!(found.commit_groups * 2 < found.commits, "they share batches: {found:?}");
+        assert!(found.latency_ns.len() >= 50 && found.durable_checks > 0, "{found:?}");
+    }
+}
+
+#[test]
+fn a_trial_that_nobody_watches_is_looked_at_no_further() {
+    let Some(root) = directory() else { return };
+    let settings = small();
     let directory = root.path().join("log");
-    let load = Load { callers: Callers::Tasks, ..load(&settings, &directory) };
+    let load = Load { under_watch: false, ..load(&settings, &directory) };
     let found = run(&load).expect("a trial");
-    assert!(found.commits > 50 && found.verified_records >= found.commits, "{found:?}");
-    assert!(found.commit_groups * 2 < found.commits, "tasks share batches: {found:?}");
+    assert_eq!((found.durable_checks, found.page_cache_growth_bytes), (0, None));
 }
 
 #[test]

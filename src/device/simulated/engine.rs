@@ -1,7 +1,7 @@
 //! The asynchronous engine of a simulated disk: several requests in flight, completed in any order
 //! that the seed says, in pieces at times.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{collections::VecDeque, io, os::fd::BorrowedFd, sync::Arc};
 
 use super::{SimulatedFile, state::FileNumber};
 use crate::{
@@ -160,6 +160,11 @@ impl Device for SimulatedEngine {
 
     fn in_flight(&self) -> usize {
         self.unforgotten() + self.done.len()
+    }
+
+    fn completion_fd(&mut self) -> io::Result<BorrowedFd<'_>> {
+        // Nothing completes on its own: whoever waits has to ask.
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

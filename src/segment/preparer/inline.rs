@@ -34,7 +34,7 @@ impl Preparer {
         let (worker, jobs) = &mut *lock(&inline.0);
         while somebody_waits || disk.background_runs() {
             let Ok(job) = jobs.try_recv() else { return };
-            worker.work(job);
+            worker.work_through(job);
         }
     }
 }

@@ -1,0 +1,106 @@
+//! Durable LSN never ahead of the device: what a log under load calls durable is read back from its
+//! directory at once, past the writer and past the page cache.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use plimsoll::{KeyRing, Lsn, SegmentedWal, WalError};
+
+use super::Problem;
+use super::payload::Payloads;
+use super::verify::ReadBack;
+
+/// Promises looked into at most, and for how long: each reads its segment from the start.
+const CHECKS: u32 = 3;
+const CHECKS_TIME: Duration = Duration::from_millis(100);
+
+/// Takes the log at its word a few times and returns how often it was found to keep it.
+///
+/// # Errors
+/// [`Problem::Failed`] when a record that was called durable is not there as it was submitted.
+pub(super) fn check_durable_lsn(
+    directory: &Path,
+    keys: Option<&KeyRing>,
+    payloads: &Payloads,
+    durable_lsn: impl Fn() -> Lsn,
+) -> Result<u64, Problem> {
+    let began = Instant::now();
+    let mut kept = 0;
+    for _ in 0..CHECKS {
+        let lsn = durable_lsn();
+        if lsn == Lsn::NONE {
+            break;
+        }
+        // The next record is all that is asked for: a page would also look for one behind it.
+        let found = SegmentedWal::replay_from_dir(directory, keys, lsn)
+            .and_then(|mut reader| reader.next().transpose())
+            .map(|record| record.map(ReadBack::from));
+        kept += u64::from(is_kept(lsn, found, payloads)?);
+        if began.elapsed() > CHECKS_TIME {
+            break;
+        }
+    }
+    Ok(kept)
+}
+
+/// Whether what was found keeps the promise; `false` if a truncation was faster than the look.
+fn is_kept(
+    lsn: Lsn,
+    found: Result<Option<ReadBack>, WalError>,
+    payloads: &Payloads,
+) -> Result<bool, Problem> {
+    let broken = |what: &str| {
+        Err(Problem::Failed(format!(
+            "the log called LSN {lsn} durable when the device did not have it: {what}"
+        )))
+    };
+    match found {
+        Ok(Some(record)) if record.lsn == lsn.get() => {
+            let mut expected = Vec::new();
+            payloads.fill(record.client, record.sequence, &mut expected);
+            if record.payload == expected { Ok(true) } else { broken("it has other bytes there") }
+        }
+        Ok(Some(record)) => broken(&format!("LSN {} stands in its place", record.lsn)),
+        Ok(None) => broken("the log ends before it"),
+        Err(WalError::Truncated { .. }) => Ok(false),
+        Err(error) => broken(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payloads() -> Payloads {
+        Payloads::new(5, 40).expect("length")
+    }
+
+    fn record(lsn: u64) -> ReadBack {
+        let mut payload = Vec::new();
+        payloads().fill(3, 8, &mut payload);
+        ReadBack { lsn, client: 3, sequence: 8, payload }
+    }
+
+    fn verdict(found: Result<Option<ReadBack>, WalError>) -> Result<bool, Problem> {
+        is_kept(Lsn::new(7), found, &payloads())
+    }
+
+    #[test]
+    fn a_promise_is_kept_by_the_very_record_and_by_nothing_else() {
+        assert_eq!(verdict(Ok(Some(record(7)))), Ok(true));
+        let mut altered = record(7);
+        altered.payload[30] ^= 1;
+        let closed = Err(WalError::Closed);
+        for found in [Ok(None), Ok(Some(record(8))), Ok(Some(altered)), closed] {
+            let shown = format!("{found:?}");
+            let Err(Problem::Failed(reason)) = verdict(found) else { panic!("kept: {shown}") };
+            assert!(reason.contains("LSN 7 durable"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_was_truncated_meanwhile_is_neither_kept_nor_broken() {
+        let truncated = WalError::Truncated { requested: Lsn::new(7), floor: Lsn::new(9) };
+        assert_eq!(verdict(Err(truncated)), Ok(false));
+    }
+}

@@ -1,0 +1,185 @@
+//! Writing for all: whoever finds the writer free takes it, writes what has gathered without holding
+//! the lock, puts it back, and tells everybody at once.
+
+use std::{
+    io, mem,
+    sync::{MutexGuard, PoisonError, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use super::state::{Shared, State};
+use crate::{
+    append::{BatchWriter, Room},
+    error::{Result, WalError},
+    level::Reach,
+    sync::lock,
+};
+
+/// With several batches in flight there is always one on its way. After so many rounds a leader
+/// takes no more, so that its own caller is answered, and the next one takes over.
+const ROUNDS_OF_A_LEAD: u32 = 16;
+
+/// The writer while a thread has it. Should that thread panic, the log is poisoned rather than
+/// everybody left waiting.
+pub(super) struct Lead<'a> {
+    shared: &'a Shared,
+    writer: Option<BatchWriter>,
+}
+
+impl<'a> Lead<'a> {
+    /// Takes the writer, if it is free.
+    pub(super) fn take(
+        shared: &'a Shared,
+        mut state: MutexGuard<'a, State>,
+    ) -> Option<(Self, MutexGuard<'a, State>)> {
+        let writer = state.working.as_mut()?.writer.take()?;
+        shared.writer_free.store(false, Ordering::SeqCst);
+        Some((Self { shared, writer: Some(writer) }, state))
+    }
+
+    /// Writes what has gathered, after the commit window.
+    pub(super) fn write_what_gathered(self, state: MutexGuard<'a, State>) -> Result<()> {
+        let state = self.shared.let_others_join(state);
+        let state = self.shared.wait_for_company(state);
+        self.write(state)
+    }
+
+    /// Makes everything durable that was ever appended, whatever anybody asked for.
+    pub(super) fn settle(mut self, state: MutexGuard<'a, State>) -> Result<()> {
+        if let Some(writer) = &mut self.writer {
+            writer.want_durable();
+        }
+        self.write(state)
+    }
+
+    /// States in the log that everything is durable.
+    pub(super) fn write_marker(self, mut state: MutexGuard<'a, State>) -> Result<()> {
+        let appender = state.appender()?;
+        if appender.open_marker()? == Room::Ready {
+            appender.raise(Reach::Durable);
+            appender.seal();
+        }
+        self.write(state)
+    }
+
+    /// Writes until nothing is on its way any more, and puts the writer back.
+    fn write(mut self, mut state: MutexGuard<'a, State>) -> Result<()> {
+        let shared = self.shared;
+        let mut result = Ok(());
+        for round in 0.. {
+            let takes_more = round < ROUNDS_OF_A_LEAD;
+            // When the oldest record among them got its place.
+            let oldest_ns = state.appender()?.open_since_ns();
+            if takes_more {
+                self.gather(&mut state)?;
+            }
+            let mut batches = mem::take(&mut state.batches);
+            drop(state);
+            let Some(writer) = &mut self.writer else { return Err(WalError::Closed) };
+            result = batches
+                .drain(..)
+                .try_for_each(|batch| writer.submit(batch, false))
+                .and_then(|()| writer.poll())
+                .and_then(|()| writer.wait_one());
+            shared.publish(writer);
+            let goes_on = result.is_ok() && writer.is_busy();
+
+            state = lock(&shared.state);
+            state.last_batch_records = writer.submitted_records() - state.written_records;
+            state.written_records = writer.submitted_records();
+            if let Some(since_ns) = oldest_ns.filter(|_| !goes_on) {
+                state.window.batch_completed(since_ns, &shared.telemetry);
+            }
+            state.batches = batches;
+            if let Some(working) = &mut state.working {
+                writer.drain_returned().for_each(|buffer| working.appender.put_back(buffer));
+            }
+            if !goes_on {
+                break;
+            }
+            drop(state);
+            shared.tell_everybody(false);
+            state = lock(&shared.state);
+        }
+        self.put_back(state);
+        shared.tell_everybody(result.is_err());
+        result
+    }
+
+    /// Takes batches out, as many as the pipeline has room for.
+    fn gather(&self, state: &mut State) -> Result<()> {
+        let in_flight = self.writer.as_ref().map_or(0, BatchWriter::in_flight);
+        let mut batches = mem::take(&mut state.batches);
+        let appender = state.appender()?;
+        while in_flight + batches.len() < self.shared.depth {
+            if !appender.has_sealed() && appender.open_reach().is_some() {
+                appender.seal();
+            }
+            let Some(batch) = appender.pop_sealed() else { break };
+            batches.push(batch);
+        }
+        state.batches = batches;
+        Ok(())
+    }
+
+    /// The next one may lead. Without a working half the last handle is gone meanwhile, and the
+    /// writer goes with it.
+    fn put_back(mut self, mut state: MutexGuard<'a, State>) {
+        let writer = self.writer.take();
+        if let Some(working) = &mut state.working {
+            working.writer = writer;
+        }
+        if mem::take(&mut state.idle_sleeps) {
+            self.shared.idle_wake.notify_all();
+        }
+        self.shared.writer_free.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        // Without a panic the writer is still here only because the log was let go of meanwhile.
+        if self.writer.is_some() && thread::panicking() {
+            let error = io::Error::other("the thread that wrote for all panicked");
+            self.shared.poison.set("write", self.shared.log.directory.path(), error);
+            self.shared.tell_everybody(true);
+        }
+    }
+}
+
+impl Shared {
+    /// Gives way once, so that those whom the last batch has just woken can be in this one too:
+    /// without it two crowds take turns, and each batch carries half. A caller alone does not
+    /// wait for anybody.
+    fn let_others_join<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.last_batch_records <= 1 {
+            return state;
+        }
+        drop(state);
+        thread::yield_now();
+        lock(&self.state)
+    }
+
+    /// Lets a batch fill for the commit window, or until it is full.
+    fn wait_for_company<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let window = state.window.get();
+        if window.is_zero() {
+            return state;
+        }
+        // Counted from the first record of the batch, which may have waited for the device before.
+        while let Ok(appender) = state.appender()
+            && !appender.has_sealed()
+            && let Some(since_ns) = appender.open_since_ns()
+        {
+            let waited_ns = self.telemetry.now_ns().saturating_sub(since_ns);
+            let left = window.saturating_sub(Duration::from_nanos(waited_ns));
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.batch_full.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+}
