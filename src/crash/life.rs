@@ -64,7 +64,7 @@ impl<'a> Life<'a> {
     }
 
     fn step(&mut self, wal: &mut SegmentedWal) -> Result<Step, String> {
-        let done = match self.chance.below(23 + self.plan.syncs) {
+        let done = match self.chance.below(29 + self.plan.syncs) {
             0..14 => self.append(wal, 1),
             14..18 => {
                 let records = 2 + self.chance.below(4);
@@ -72,7 +72,19 @@ impl<'a> Life<'a> {
             }
             18 => wal.write_idle_marker(),
             19 | 20 => self.truncate(wal),
-            22.. => wal.sync().map(drop),
+            22 | 23 => wal.submit().map(drop),
+            24 => wal.submit_written().map(drop),
+            25 | 26 => wal.poll().map(drop),
+            27 => {
+                let lsn = Lsn::new(self.chance.next() % wal.next_lsn().get());
+                match wal.wait(lsn) {
+                    Ok(durable) if durable < lsn => {
+                        return Err(format!("waited for {lsn}, and {durable} is durable"));
+                    }
+                    waited => waited.map(drop),
+                }
+            }
+            28.. => wal.sync().map(drop),
             21 if self.plan.keys.is_some() => self.rotate(wal),
             _ => return self.check_replay(wal).map(|()| Step::Goes),
         };
@@ -159,9 +171,9 @@ impl<'a> Life<'a> {
     /// A poisoned log says so for ever, and promises nothing new.
     fn check_poisoned(&mut self, wal: &mut SegmentedWal) -> Result<(), String> {
         let durable = wal.durable_lsn();
-        let again = wal.sync();
-        if again.is_ok() || wal.durable_lsn() != durable {
-            return Err(format!("after a failure, sync said {again:?}"));
+        let again = [wal.sync(), wal.submit(), wal.poll(), wal.wait(wal.next_lsn().previous())];
+        if again.iter().any(Result::is_ok) || wal.durable_lsn() != durable {
+            return Err(format!("after a failure, sync, submit, poll and wait said {again:?}"));
         }
         Ok(())
     }

@@ -244,11 +244,14 @@ impl SegmentFile {
         // The flag is newer than the crate's list of them.
         let by_command = FallocateFlags::from_bits_retain(FALLOC_FL_WRITE_ZEROES);
         let zeroed = || -> Result<(), nix::Error> {
-            let Medium::Kernel(file) = &self.file else { return Err(nix::Error::EOPNOTSUPP) };
             let out_of_range = |_| nix::Error::EFBIG;
             let start = libc::off_t::try_from(start_bytes).map_err(out_of_range)?;
             let len = libc::off_t::try_from(end_bytes - start_bytes).map_err(out_of_range)?;
-            fallocate(file, by_command, start, len)
+            match &self.file {
+                Medium::Kernel(file) => fallocate(file, by_command, start, len),
+                #[cfg(feature = "simulated")]
+                Medium::Simulated(_) => Err(nix::Error::EOPNOTSUPP),
+            }
         };
         // Whatever is wrong, writing finds out or puts it right.
         zeroed().or_else(|_| self.write_zeros(start_bytes, end_bytes))
