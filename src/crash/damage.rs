@@ -184,7 +184,7 @@ fn misdirect(
     };
     let content = state.content(&name)?;
     let block = header.as_ref().map_or(SECTOR_BYTES, block_len);
-    let end = round_up_len(used_len(content), block);
+    let end = round_up_len(batches_end(content, block).max(used_len(content)), block);
     let free = header.is_some() && end > 0 && end + data.len() <= content.len();
     let at = if free && chance.happens(3, 4) {
         end
@@ -271,6 +271,15 @@ fn block_len(header: &SegmentHeader) -> usize {
 
 fn is_segment(name: &str) -> bool {
     name.starts_with("wal-") && name.ends_with(".seg")
+}
+
+/// Where the last batch of the segment ends. It may end in zeros that belong to it.
+fn batches_end(content: &[u8], block: usize) -> usize {
+    let end_of = |at| match read_batch(content, at) {
+        Some(BatchBlock::Valid(batch)) => at + batch.batch_len(),
+        _ => 0,
+    };
+    (0..content.len()).step_by(block).map(end_of).max().unwrap_or(0)
 }
 
 /// Bytes up to the last one that is not zero.
