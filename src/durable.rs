@@ -79,6 +79,12 @@ impl DurablePrefix {
             self.written_count += 1;
         }
         self.pass_durable();
+        #[cfg(feature = "simulated")]
+        if crate::sabotage::is(crate::sabotage::Sabotage::AdvancePastGap)
+            && let Some(newest) = self.pending.iter().rfind(|b| b.written && b.durable_by_itself)
+        {
+            self.durable_lsn = newest.last_lsn;
+        }
     }
 
     /// A flush begins: it will cover what is written by now.

@@ -7,14 +7,15 @@
 //!  record ─► frame ─► batch ─► block buffer ─► device ─► durable LSN ─► replay
 //!  record    format   append   device/buffer   device    durable        replay
 //!
-//!  floor 7   lib                                  the front door
+//!  floor 8   lib                                  the front door
+//!  floor 7   crash                                the crash matrix, for tests (feature `simulated`)
 //!  floor 6   wal, then committer                  one owner; shared by threads
 //!  floor 5   append        replay                 never each other
 //!  floor 4   segment                              names, headers, preparation, retirement
 //!  floor 3   crypto        config                 keys, validated settings
 //!  floor 2   device                               files, buffers, every system call, all `unsafe`
 //!  floor 1   format  durable  poison  telemetry   bytes, positions and numbers, never I/O
-//!  floor 0   lsn  record  error  level  sync      the vocabulary
+//!  floor 0   lsn  record  error  level  sync  sabotage  the vocabulary
 //! ```
 //!
 //! Imports run strictly downward; `tests/layering.rs` holds the code against this drawing.
@@ -38,6 +39,8 @@
 mod append;
 mod committer;
 mod config;
+#[cfg(feature = "simulated")]
+mod crash;
 mod crypto;
 mod device;
 mod durable;
@@ -48,6 +51,8 @@ mod lsn;
 mod poison;
 mod record;
 mod replay;
+#[cfg(feature = "simulated")]
+mod sabotage;
 mod segment;
 mod sync;
 mod telemetry;
@@ -66,3 +71,13 @@ pub use replay::{Discarded, RecoveryReport, WalReader};
 pub use segment::{SegmentInfo, TruncateOutcome};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
+
+/// A disk that can lose power, and the crash matrix that is run on it. For tests; not part of what
+/// semantic versioning covers.
+#[cfg(feature = "simulated")]
+pub mod simulated {
+    pub use crate::crash::{CrashMatrix, Outcome, Violation};
+    pub use crate::device::simulated::{DiskOptions, Fault, SimulatedDisk};
+    pub use crate::sabotage::Sabotage;
+    pub use crate::wal::simulated::{Examined, examine, open, read};
+}

@@ -31,13 +31,14 @@ const LIBRARY: Building = Building {
     sources: "src",
     root: "lib",
     floors: &[
-        &["lsn", "record", "error", "level", "sync"],
+        &["lsn", "record", "error", "level", "sync", "sabotage"],
         &["format", "durable", "poison", "telemetry"],
         &["device"],
         &["crypto", "config"],
         &["segment"],
         &["append", "replay"],
         &["wal", "committer"],
+        &["crash"],
     ],
     neighbours: &[
         ("record", "lsn"),

@@ -200,6 +200,7 @@ impl Appender {
         // its number and its name.
         let segment_number = current.identity.segment_number + u64::from(records > 0);
         let context = SegmentContext::create(
+            self.preparer.directory(),
             current.identity.log_id,
             segment_number,
             self.next_lsn,

@@ -284,6 +284,8 @@ impl BatchWriter {
     /// Waits until at most `limit` batches are in flight.
     pub(crate) fn drain_to(&mut self, limit: usize) -> Result<()> {
         while self.in_flight.len() > limit {
+            // What has failed stays in flight for ever.
+            self.check()?;
             self.wait_one()?;
         }
         Ok(())
@@ -394,6 +396,7 @@ impl BatchWriter {
         }
         let durable_lsn = self.durable_lsn();
         self.started_segment = None;
+        self.parts.catalog.newest_is_durable();
         self.parts.preparer.save_meta(move |meta| {
             meta.newest_segment_number = meta.newest_segment_number.max(number);
             meta.durable_lsn = meta.durable_lsn.max(durable_lsn);

@@ -96,8 +96,22 @@ struct Memory {
     len: usize,
     /// Position in its pool, by which an engine may have registered it.
     pool_index: Option<u16>,
-    _region: Arc<Region>,
+    _backing: Backing,
 }
+
+/// What keeps a buffer's bytes alive.
+#[expect(dead_code, reason = "held for what dropping it does")]
+enum Backing {
+    Mapped(Arc<Region>),
+    /// For simulated disks, which open a small log ten thousands of times a second.
+    #[cfg(feature = "simulated")]
+    Heap(Box<[Page]>),
+}
+
+#[cfg(feature = "simulated")]
+#[derive(Clone)]
+#[repr(align(4096))]
+struct Page(#[expect(dead_code, reason = "reached through the buffer's address")] [u8; PAGE_BYTES]);
 
 // SAFETY: plain memory that is not tied to a thread. Its bytes are reached through the three types
 // below only, each of which says who may touch what.
@@ -119,9 +133,21 @@ impl BlockBuffer {
             start: region.start,
             len: region.len,
             pool_index: None,
-            _region: Arc::new(region),
+            _backing: Backing::Mapped(Arc::new(region)),
         };
         Ok(Self { memory: Arc::new(memory) })
+    }
+
+    /// As [`Self::allocate`], from the heap.
+    #[cfg(feature = "simulated")]
+    pub(super) fn on_heap(len: usize) -> Self {
+        let pages = len.max(1).div_ceil(PAGE_BYTES);
+        let mut pages = vec![Page([0; PAGE_BYTES]); pages].into_boxed_slice();
+        // A slice with at least one page is not at address 0.
+        let start = NonNull::from(&mut *pages).cast();
+        let len = pages.len() * PAGE_BYTES;
+        let memory = Memory { start, len, pool_index: None, _backing: Backing::Heap(pages) };
+        Self { memory: Arc::new(memory) }
     }
 
     pub(super) fn pool_index(&self) -> Option<u16> {
@@ -258,7 +284,7 @@ impl BufferPool {
                     start: unsafe { region.start.add(buffer_len * usize::from(index)) },
                     len: buffer_len,
                     pool_index: Some(index),
-                    _region: Arc::clone(&region),
+                    _backing: Backing::Mapped(Arc::clone(&region)),
                 };
                 BlockBuffer { memory: Arc::new(memory) }
             })

@@ -11,6 +11,9 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
+#[cfg(feature = "simulated")]
+use super::simulated::{SimulatedDirectory, SimulatedLock};
+use super::{Geometry, SegmentFile};
 use crate::error::{Result, WalError};
 
 const LOCK_NAME: &str = "wal.lock";
@@ -18,14 +21,30 @@ const LOCK_NAME: &str = "wal.lock";
 /// An open log directory.
 #[derive(Clone, Debug)]
 pub(crate) struct LogDirectory {
-    handle: Arc<File>,
+    place: Place,
     path: PathBuf,
+}
+
+/// Where a directory is.
+#[derive(Clone, Debug)]
+enum Place {
+    Kernel(Arc<File>),
+    #[cfg(feature = "simulated")]
+    Simulated(SimulatedDirectory),
 }
 
 /// Held by the one writer of a directory; released when dropped or when the process ends.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    _lock: Flock<File>,
+    _lock: Held,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for what dropping it does")]
+enum Held {
+    Kernel(Flock<File>),
+    #[cfg(feature = "simulated")]
+    Simulated(SimulatedLock),
 }
 
 impl LogDirectory {
@@ -58,7 +77,13 @@ impl LogDirectory {
             .custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC)
             .open(path)
             .map_err(WalError::io("open directory", path))?;
-        Ok(Self { handle: Arc::new(handle), path: path.to_owned() })
+        Ok(Self { place: Place::Kernel(Arc::new(handle)), path: path.to_owned() })
+    }
+
+    /// A directory on a simulated disk.
+    #[cfg(feature = "simulated")]
+    pub(crate) fn simulated(place: SimulatedDirectory, path: PathBuf) -> Self {
+        Self { place: Place::Simulated(place), path }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -77,6 +102,13 @@ impl LogDirectory {
     /// [`WalError::Locked`] while another writer holds it.
     pub(crate) fn lock(&self) -> Result<DirectoryLock> {
         let path = self.lock_path();
+        #[cfg(feature = "simulated")]
+        if let Place::Simulated(place) = &self.place {
+            return match place.lock() {
+                Some(lock) => Ok(DirectoryLock { _lock: Held::Simulated(lock) }),
+                None => Err(WalError::Locked { path: self.path.clone(), lock: path }),
+            };
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -87,7 +119,7 @@ impl LogDirectory {
             .open(&path)
             .map_err(WalError::io("create the lock file", &path))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(DirectoryLock { _lock: lock }),
+            Ok(lock) => Ok(DirectoryLock { _lock: Held::Kernel(lock) }),
             Err((_, nix::Error::EWOULDBLOCK)) => {
                 Err(WalError::Locked { path: self.path.clone(), lock: path })
             }
@@ -103,6 +135,10 @@ impl LogDirectory {
     /// Names of all entries that are valid UTF-8; no name of ours is anything else.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
         let list = || -> io::Result<Vec<String>> {
+            #[cfg(feature = "simulated")]
+            if let Place::Simulated(place) = &self.place {
+                return place.names();
+            }
             let mut names = Vec::new();
             for entry in fs::read_dir(&self.path)? {
                 if let Ok(name) = entry?.file_name().into_string() {
@@ -114,28 +150,75 @@ impl LogDirectory {
         list().map_err(WalError::io("list directory", &self.path))
     }
 
+    /// Creates a file for a segment in it, private to the user.
+    pub(crate) fn create_file(&self, path: PathBuf) -> io::Result<SegmentFile> {
+        match &self.place {
+            Place::Kernel(_) => SegmentFile::create(path),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => Ok(SegmentFile::simulated(place.create_file(&path)?, path)),
+        }
+    }
+
+    /// Opens a file in it for reading and writing.
+    pub(crate) fn open_for_write(&self, path: PathBuf) -> io::Result<SegmentFile> {
+        match &self.place {
+            Place::Kernel(_) => SegmentFile::open_for_write(path),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => Ok(SegmentFile::simulated(place.open_file(&path)?, path)),
+        }
+    }
+
+    /// Opens a file in it for reading.
+    pub(crate) fn open_for_read(&self, path: PathBuf) -> io::Result<SegmentFile> {
+        match &self.place {
+            Place::Kernel(_) => SegmentFile::open_for_read(path),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => Ok(SegmentFile::simulated(place.open_file(&path)?, path)),
+        }
+    }
+
     /// Makes created, renamed and removed names durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.handle.sync_all()
+        match &self.place {
+            Place::Kernel(handle) => handle.sync_all(),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => place.sync(),
+        }
     }
 
     /// Renames an entry, replacing the target. Durable after [`Self::sync`].
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        match &self.place {
+            Place::Kernel(_) => fs::rename(from, to),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => place.rename(from, to),
+        }
     }
 
     /// Removes an entry. Durable after [`Self::sync`].
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        match &self.place {
+            Place::Kernel(_) => fs::remove_file(path),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => place.remove(path),
+        }
     }
 
     /// Length of a file, bytes.
     pub(crate) fn file_len(&self, path: &Path) -> io::Result<u64> {
-        Ok(fs::symlink_metadata(path)?.len())
+        match &self.place {
+            Place::Kernel(_) => Ok(fs::symlink_metadata(path)?.len()),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => place.file_len(path),
+        }
     }
 
     /// Reads a small file, at most `max_len` bytes of it; `None` if there is none.
     pub(crate) fn read_small(&self, name: &str, max_len: u64) -> io::Result<Option<Vec<u8>>> {
+        #[cfg(feature = "simulated")]
+        if let Place::Simulated(place) = &self.place {
+            return place.read_small(&self.join(name), max_len);
+        }
         let opened = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
@@ -154,16 +237,60 @@ impl LogDirectory {
     /// Replaces a small file atomically and durably: new file, fsync, rename, directory sync.
     pub(crate) fn replace_small(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.join(&format!("{name}.tmp"));
+        self.write_small(&temporary, bytes)?;
+        self.rename(&temporary, &self.join(name))?;
+        self.sync()
+    }
+
+    /// Writes a small file anew; its content is durable afterwards, its name is not.
+    fn write_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(feature = "simulated")]
+        if let Place::Simulated(place) = &self.place {
+            return place.write_small(path, bytes);
+        }
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(&temporary)?;
+            .open(path)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.join(name))?;
-        self.sync()
+        file.sync_all()
+    }
+
+    /// What is known of the device under it. The lock file has to be there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Geometry::of_file`].
+    pub(crate) fn geometry(&self) -> Result<Geometry> {
+        match &self.place {
+            Place::Kernel(_) => Geometry::of_file(&self.lock_path()),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => Ok(place.geometry()),
+        }
+    }
+
+    /// Fills `bytes` with randomness: the kernel's, or a simulated disk's own.
+    pub(crate) fn fill_random(&self, bytes: &mut [u8]) -> Result<()> {
+        match &self.place {
+            Place::Kernel(_) => getrandom::fill(bytes).map_err(|error| {
+                WalError::io("draw randomness from", "the kernel")(io::Error::other(error))
+            }),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => {
+                place.fill_random(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    #[cfg(feature = "simulated")]
+    pub(crate) fn as_simulated(&self) -> Option<&SimulatedDirectory> {
+        match &self.place {
+            Place::Kernel(_) => None,
+            Place::Simulated(place) => Some(place),
+        }
     }
 }

@@ -92,6 +92,10 @@ pub(crate) fn open_engine(
     geometry: &Geometry,
     pool: &mut BufferPool,
 ) -> (Box<dyn Device>, EngineReport) {
+    #[cfg(feature = "simulated")]
+    if let Some(simulated) = options.directory.as_simulated() {
+        return simulated.open_engine(options.requested);
+    }
     let wish = match options.requested {
         Engine::Blocking => Wish::Blocking("asked for".to_owned()),
         Engine::Uring => Wish::Uring("asked for".to_owned()),

@@ -16,6 +16,8 @@ use std::{
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
+#[cfg(feature = "simulated")]
+use super::simulated::SimulatedFile;
 use super::{BlockBuffer, WriteSync};
 
 /// Smallest unit in which a short direct write is continued.
@@ -28,10 +30,18 @@ const ZERO_CHUNK_BYTES: usize = 512 << 10;
 /// An open segment file. All reads and writes bypass the page cache.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
-    file: File,
+    file: Medium,
     path: PathBuf,
     /// Tells files apart even when the kernel reuses a descriptor.
     id: u64,
+}
+
+/// What a file's bytes are on.
+#[derive(Debug)]
+enum Medium {
+    Kernel(File),
+    #[cfg(feature = "simulated")]
+    Simulated(SimulatedFile),
 }
 
 impl SegmentFile {
@@ -51,12 +61,22 @@ impl SegmentFile {
     }
 
     fn open_with(path: PathBuf, options: &mut OpenOptions) -> io::Result<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let file = options
             .mode(0o600)
             .custom_flags(libc::O_DIRECT | libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(&path)?;
-        Ok(Self { file, path, id: NEXT_ID.fetch_add(1, Ordering::Relaxed) })
+        Ok(Self::on(Medium::Kernel(file), path))
+    }
+
+    /// A file on a simulated disk.
+    #[cfg(feature = "simulated")]
+    pub(super) fn simulated(file: SimulatedFile, path: PathBuf) -> Self {
+        Self::on(Medium::Simulated(file), path)
+    }
+
+    fn on(file: Medium, path: PathBuf) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        Self { file, path, id: NEXT_ID.fetch_add(1, Ordering::Relaxed) }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -73,12 +93,38 @@ impl SegmentFile {
     }
 
     pub(super) fn raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
+        match &self.file {
+            Medium::Kernel(file) => file.as_raw_fd(),
+            // No engine of the kernel's is opened for a simulated disk.
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(_) => -1,
+        }
+    }
+
+    #[cfg(feature = "simulated")]
+    pub(super) fn as_simulated(&self) -> Option<&SimulatedFile> {
+        match &self.file {
+            Medium::Kernel(_) => None,
+            Medium::Simulated(file) => Some(file),
+        }
+    }
+
+    /// Memory to read at least `len` bytes of the file into.
+    pub(crate) fn allocate_buffer(&self, len: usize) -> io::Result<BlockBuffer> {
+        match &self.file {
+            Medium::Kernel(_) => BlockBuffer::allocate(len),
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(_) => Ok(BlockBuffer::on_heap(len)),
+        }
     }
 
     /// Length in bytes.
     pub(crate) fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        match &self.file {
+            Medium::Kernel(file) => Ok(file.metadata()?.len()),
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(file) => file.len(),
+        }
     }
 
     /// Fills `buffer` from `offset_bytes` and returns how much there was before the end of the
@@ -86,7 +132,7 @@ impl SegmentFile {
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match self.file.read_at(&mut buffer[filled..], offset_bytes + filled as u64) {
+            match self.read_once(&mut buffer[filled..], offset_bytes + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => {
                     filled += count;
@@ -101,6 +147,14 @@ impl SegmentFile {
             }
         }
         Ok(filled)
+    }
+
+    fn read_once(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize> {
+        match &self.file {
+            Medium::Kernel(file) => file.read_at(buffer, offset_bytes),
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(file) => file.read_at(buffer, offset_bytes),
+        }
     }
 
     /// Writes all of `bytes`, continuing short writes.
@@ -122,6 +176,10 @@ impl SegmentFile {
     }
 
     fn write_once(&self, bytes: &[u8], offset_bytes: u64, sync: WriteSync) -> io::Result<usize> {
+        #[cfg(feature = "simulated")]
+        if let Medium::Simulated(file) = &self.file {
+            return file.write_at(bytes, offset_bytes, sync);
+        }
         let iovec =
             libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
         let offset =
@@ -135,7 +193,12 @@ impl SegmentFile {
     /// Makes everything written before durable (fdatasync(2)).
     pub(crate) fn flush(&self) -> io::Result<()> {
         loop {
-            match self.file.sync_data() {
+            let flushed = match &self.file {
+                Medium::Kernel(file) => file.sync_data(),
+                #[cfg(feature = "simulated")]
+                Medium::Simulated(file) => file.flush(),
+            };
+            match flushed {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -144,19 +207,31 @@ impl SegmentFile {
 
     /// Makes content and metadata durable (fsync(2)).
     pub(crate) fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
+        match &self.file {
+            Medium::Kernel(file) => file.sync_all(),
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(file) => file.flush(),
+        }
     }
 
     /// Reserves `len_bytes` of disk space and sets the length.
     pub(crate) fn allocate(&self, len_bytes: u64) -> io::Result<()> {
         let len = libc::off_t::try_from(len_bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
-        fallocate(&self.file, FallocateFlags::empty(), 0, len)?;
-        Ok(())
+        match &self.file {
+            Medium::Kernel(file) => Ok(fallocate(file, FallocateFlags::empty(), 0, len)?),
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(file) => file.allocate(len_bytes),
+        }
     }
 
     /// Gives disk space from `len_bytes` on back to the file system.
     pub(crate) fn shrink(&self, len_bytes: u64) -> io::Result<()> {
-        self.file.set_len(len_bytes)
+        match &self.file {
+            Medium::Kernel(file) => file.set_len(len_bytes),
+            // Only done to files that are about to be removed.
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(_) => Ok(()),
+        }
     }
 
     /// Turns `start_bytes..end_bytes` of a file that was allocated and never written into written
@@ -172,7 +247,11 @@ impl SegmentFile {
             let out_of_range = |_| nix::Error::EFBIG;
             let start = libc::off_t::try_from(start_bytes).map_err(out_of_range)?;
             let len = libc::off_t::try_from(end_bytes - start_bytes).map_err(out_of_range)?;
-            fallocate(&self.file, by_command, start, len)
+            match &self.file {
+                Medium::Kernel(file) => fallocate(file, by_command, start, len),
+                #[cfg(feature = "simulated")]
+                Medium::Simulated(_) => Err(nix::Error::EOPNOTSUPP),
+            }
         };
         // Whatever is wrong, writing finds out or puts it right.
         zeroed().or_else(|_| self.write_zeros(start_bytes, end_bytes))

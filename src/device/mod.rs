@@ -16,6 +16,8 @@ mod futex;
 mod geometry;
 mod private_file;
 mod secret;
+#[cfg(feature = "simulated")]
+pub(crate) mod simulated;
 mod trial;
 mod uring;
 

@@ -1,10 +1,7 @@
 //! Replaying records in LSN order across segments, up to what is durable (in the writer's process)
 //! or up to the end of what was written (from the directory alone, beside a live writer).
 
-use std::{
-    collections::VecDeque,
-    path::{Path, PathBuf},
-};
+use std::{collections::VecDeque, path::PathBuf};
 
 use super::{
     verdict::{TailFindings, TailVerdict, judge},
@@ -72,8 +69,10 @@ impl WalReader {
     /// # Errors
     ///
     /// [`WalError::Truncated`] below the floor, [`WalError::MetaDamaged`] where there is no log.
-    pub(crate) fn over_directory(path: &Path, mut options: ReaderOptions) -> Result<Self> {
-        let directory = LogDirectory::open(path)?;
+    pub(crate) fn over_directory(
+        directory: LogDirectory,
+        mut options: ReaderOptions,
+    ) -> Result<Self> {
         let floor = floor_of(&directory)?;
         if options.from == Lsn::NONE {
             options.from = floor;
@@ -133,8 +132,7 @@ impl WalReader {
     /// Opens the next segment and checks that it follows the current one. `false` at the end.
     fn open_next(&mut self) -> Result<bool> {
         let Some(entry) = self.ahead.pop_front() else { return Ok(false) };
-        let file = SegmentFile::open_for_read(entry.path.clone())
-            .map_err(WalError::io("open", &entry.path))?;
+        let file = self.open(&entry)?;
         let mut header = read_header(&file)?;
         if let Err(problem) = header {
             if self.is_unused_newest(&entry)? {
@@ -151,13 +149,17 @@ impl WalReader {
         Ok(true)
     }
 
+    fn open(&self, entry: &CatalogEntry) -> Result<SegmentFile> {
+        let opened = self.directory.open_for_read(entry.path.clone());
+        opened.map_err(WalError::io("open", &entry.path))
+    }
+
     /// Whether a file without a readable header is the one a writer is about to start.
     fn is_unused_newest(&self, entry: &CatalogEntry) -> Result<bool> {
         if self.options.bound != ReadBound::Tail || !self.ahead.is_empty() {
             return Ok(false);
         }
-        let file = SegmentFile::open_for_read(entry.path.clone())
-            .map_err(WalError::io("open", &entry.path))?;
+        let file = self.open(entry)?;
         Ok(claims_without_header(file, entry.first_lsn)? < entry.first_lsn)
     }
 

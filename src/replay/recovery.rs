@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     crypto::KeyRing,
-    device::{LogDirectory, SegmentFile},
+    device::LogDirectory,
     error::{Result, WalError},
     format::{Meta, Predecessor},
     lsn::Lsn,
@@ -87,7 +87,7 @@ pub(crate) fn recover(
         finished_truncations: remove.len(),
     };
     if let Some(newest) = chain.unreadable_newest {
-        check_never_used(&newest)?;
+        check_never_used(directory, &newest)?;
         report.removed_unused = Some(newest.path.clone());
         remove.push(newest.path);
     }
@@ -107,9 +107,9 @@ pub(crate) fn recover(
     };
 
     for pair in segments.windows(2) {
-        examine_sealed(&pair[0], &pair[1], keys)?;
+        examine_sealed(directory, &pair[0], &pair[1], keys)?;
     }
-    let tail = examine_newest(last, meta, keys)?;
+    let tail = examine_newest(directory, last, meta, keys)?;
     report.last_lsn = tail.end_lsn;
     report.clean_close = tail.clean_close;
     report.discarded = tail.discarded;
@@ -134,9 +134,9 @@ pub(crate) fn recover(
 }
 
 /// A newest file without a readable header was never used, unless its batches say otherwise.
-fn check_never_used(newest: &UnreadableNewest) -> Result<()> {
-    let file = SegmentFile::open_for_read(newest.path.clone())
-        .map_err(WalError::io("open", &newest.path))?;
+fn check_never_used(directory: &LogDirectory, newest: &UnreadableNewest) -> Result<()> {
+    let file =
+        directory.open_for_read(newest.path.clone()).map_err(WalError::io("open", &newest.path))?;
     if claims_without_header(file, newest.first_lsn)? >= newest.first_lsn {
         return Err(WalError::HeaderDamaged {
             path: newest.path.clone(),
@@ -154,9 +154,14 @@ struct NewestTail {
 }
 
 /// Reads every batch of a segment and stops where there is none.
-fn walk_to_end(segment: &ChainSegment, keys: Option<&KeyRing>) -> Result<SegmentWalk> {
+fn walk_to_end(
+    directory: &LogDirectory,
+    segment: &ChainSegment,
+    keys: Option<&KeyRing>,
+) -> Result<SegmentWalk> {
     let context = SegmentContext::from_header(&segment.header, &segment.path, keys)?;
-    let file = SegmentFile::open_for_read(segment.path.clone())
+    let file = directory
+        .open_for_read(segment.path.clone())
         .map_err(WalError::io("open", &segment.path))?;
     let mut walk = SegmentWalk::new(file, context)?;
     while walk.next_batch()? {}
@@ -166,11 +171,12 @@ fn walk_to_end(segment: &ChainSegment, keys: Option<&KeyRing>) -> Result<Segment
 /// A successor was started once everything before it was durable, so a sealed segment has to hold
 /// every record up to there, and end with the batch that the successor names.
 fn examine_sealed(
+    directory: &LogDirectory,
     segment: &ChainSegment,
     next: &ChainSegment,
     keys: Option<&KeyRing>,
 ) -> Result<()> {
-    let walk = walk_to_end(segment, keys)?;
+    let walk = walk_to_end(directory, segment, keys)?;
     let claimed_durable_lsn = next.header.predecessor.end_lsn;
     if walk.expected_lsn() <= claimed_durable_lsn {
         return Err(WalError::AcknowledgedDataLost {
@@ -190,11 +196,12 @@ fn examine_sealed(
 }
 
 fn examine_newest(
+    directory: &LogDirectory,
     segment: &ChainSegment,
     meta: &Meta,
     keys: Option<&KeyRing>,
 ) -> Result<NewestTail> {
-    let mut walk = walk_to_end(segment, keys)?;
+    let mut walk = walk_to_end(directory, segment, keys)?;
     let scan = walk.scan_tail()?;
     let claimed_durable_lsn = scan.claimed_durable_lsn.max(meta.durable_lsn);
     let verdict = judge(TailFindings {

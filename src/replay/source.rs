@@ -8,7 +8,7 @@ use crate::{
     format::round_up,
 };
 
-/// Bytes read at once. Larger windows gain nothing on the reference machine.
+/// Bytes read at once, unless the file is smaller. Larger windows gain nothing on the reference machine.
 const WINDOW_BYTES: usize = 1 << 20;
 /// Reads start and end on multiples of this or of the segment's block, whichever is larger.
 const MIN_READ_ALIGN_BYTES: u64 = 4096;
@@ -28,7 +28,7 @@ impl SegmentSource {
     pub(super) fn new(file: SegmentFile, block_bytes: u64) -> Result<Self> {
         let file_len = file.len().map_err(WalError::io("examine", file.path()))?;
         Ok(Self {
-            window: allocate(WINDOW_BYTES, &file)?,
+            window: allocate(usual_window(0, file_len), &file)?,
             file,
             file_len,
             align_bytes: block_bytes.max(MIN_READ_ALIGN_BYTES),
@@ -73,12 +73,13 @@ impl SegmentSource {
         let start = offset_bytes - offset_bytes % self.align_bytes;
         let needed = usize::try_from(offset_bytes - start).unwrap_or(0) + len;
         let needed = usize::try_from(round_up(needed as u64, self.align_bytes)).unwrap_or(needed);
-        if needed > WINDOW_BYTES || self.window.len() > WINDOW_BYTES {
-            self.window = allocate(needed.max(WINDOW_BYTES), &self.file)?;
-        }
         if start + self.window.len() as u64 > self.file_len {
             // A file that is being written may have grown.
             self.file_len = self.file.len().map_err(|error| self.read_error(start, error))?;
+        }
+        let wanted = needed.max(usual_window(start, self.file_len));
+        if self.window.len() < wanted || self.window.len() > wanted.max(WINDOW_BYTES) {
+            self.window = allocate(wanted, &self.file)?;
         }
         self.window_len = 0;
         let read = self.file.read_at(&mut self.window, start);
@@ -99,6 +100,12 @@ impl SegmentSource {
     }
 }
 
+/// The window for what lies behind `start`: a whole small file, or a piece of a large one.
+fn usual_window(start: u64, file_len: u64) -> usize {
+    let rest = file_len.saturating_sub(start).max(MIN_READ_ALIGN_BYTES);
+    usize::try_from(rest).unwrap_or(WINDOW_BYTES).min(WINDOW_BYTES)
+}
+
 fn allocate(len: usize, file: &SegmentFile) -> Result<BlockBuffer> {
-    BlockBuffer::allocate(len).map_err(WalError::io("map memory to read", file.path()))
+    file.allocate_buffer(len).map_err(WalError::io("map memory to read", file.path()))
 }

@@ -28,6 +28,10 @@ pub(super) enum TailVerdict {
 
 /// Decides.
 pub(super) fn judge(findings: TailFindings) -> TailVerdict {
+    #[cfg(feature = "simulated")]
+    if crate::sabotage::is(crate::sabotage::Sabotage::NothingIsEverLost) {
+        return TailVerdict::TornTail;
+    }
     if findings.claimed_durable_lsn >= findings.expected_lsn {
         TailVerdict::AcknowledgedDataLost
     } else if findings.something_follows {

@@ -121,6 +121,10 @@ impl SegmentWalk {
             next_lsn: header.first_lsn,
         };
         self.offset_bytes += round_up(header.batch_len() as u64, self.context.block_bytes);
+        #[cfg(feature = "simulated")]
+        if crate::sabotage::is(crate::sabotage::Sabotage::PaddingNotSkipped) {
+            self.offset_bytes = self.frames.offset_bytes + u64::from(header.body_bytes);
+        }
         self.expected_lsn = header.end_lsn();
         self.last_batch = LastBatch { checksum: header.checksum, clean_close: header.clean_close };
         Ok(true)

@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{MetaStore, name::retired_name};
@@ -54,6 +57,9 @@ pub(crate) struct SegmentCatalog {
     /// Held for a look or a change and never during I/O: a rollover does not wait for a
     /// truncation.
     segments: Mutex<VecDeque<CatalogEntry>>,
+    /// Whether the newest segment's header and first batch survive power loss. Until then the one
+    /// before it has to stay, whatever the embedder needs no more.
+    newest_is_durable: AtomicBool,
     /// Held by whoever truncates: only they take segments away at the front.
     truncating: Mutex<()>,
     meta: Arc<MetaStore>,
@@ -70,6 +76,7 @@ impl SegmentCatalog {
         Self {
             directory,
             segments: Mutex::new(sealed.into_iter().collect()),
+            newest_is_durable: AtomicBool::new(true),
             truncating: Mutex::new(()),
             meta,
             poison,
@@ -81,6 +88,12 @@ impl SegmentCatalog {
         let mut segments = lock(&self.segments);
         segments.pop_back_if(|newest| newest.first_lsn == first_lsn);
         segments.push_back(CatalogEntry { path, first_lsn });
+        self.newest_is_durable.store(false, Ordering::Relaxed);
+    }
+
+    /// The first batch of the newest segment is durable.
+    pub(crate) fn newest_is_durable(&self) {
+        self.newest_is_durable.store(true, Ordering::Release);
     }
 
     /// The oldest LSN that can be replayed.
@@ -146,8 +159,12 @@ impl SegmentCatalog {
     /// `None` if there are none.
     fn superseded_by(&self, lsn: Lsn) -> Option<(usize, Lsn)> {
         let segments = lock(&self.segments);
-        // A segment ends where its successor begins, so the last one never goes.
-        let count = segments.iter().skip(1).take_while(|next| next.first_lsn <= lsn).count();
+        // A segment ends where its successor begins, so the last one never goes. One that power
+        // loss may still undo is no successor yet.
+        let unsure = usize::from(!self.newest_is_durable.load(Ordering::Acquire));
+        let sure = segments.len().saturating_sub(unsure);
+        let successors = segments.iter().take(sure).skip(1);
+        let count = successors.take_while(|next| next.first_lsn <= lsn).count();
         let first_kept = segments.get(count).filter(|_| count > 0)?;
         Some((count, first_kept.first_lsn))
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::name::{looks_like_segment, segment_first_lsn, segment_name};
 use crate::{
-    device::{BlockBuffer, LogDirectory, SegmentFile},
+    device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
     format::{FORMAT_VERSION, HeaderProblem, MAX_BLOCK_BYTES, Meta, SegmentHeader},
     lsn::Lsn,
@@ -69,7 +69,8 @@ pub(crate) fn read_header(
     file: &SegmentFile,
 ) -> Result<std::result::Result<SegmentHeader, HeaderProblem>> {
     let read = || {
-        let mut block = BlockBuffer::allocate(LARGEST_BLOCK_LEN)?;
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        let mut block = file.allocate_buffer(len.min(LARGEST_BLOCK_LEN))?;
         let len = file.read_at(&mut block, 0)?;
         Ok(SegmentHeader::decode(&block[..len]))
     };
@@ -96,7 +97,7 @@ pub(crate) fn discover_chain(directory: &LogDirectory, meta: &Meta) -> Result<Ch
     let mut chain = Chain { segments: Vec::new(), unreadable_newest: None, below_floor };
     let newest = found.len().saturating_sub(1);
     for (index, (first_lsn, path)) in found.into_iter().enumerate() {
-        let file = SegmentFile::open_for_read(path.clone()).map_err(WalError::io("open", &path))?;
+        let file = directory.open_for_read(path.clone()).map_err(WalError::io("open", &path))?;
         match read_header(&file)? {
             Ok(header) => {
                 check_segment(&file, &header, first_lsn, meta)?;

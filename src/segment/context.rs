@@ -1,10 +1,11 @@
 //! What it takes to write or read the batches of one segment: identity, checksum seed, cipher and
 //! block size.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use crate::{
     crypto::{KeyRing, SegmentCipher},
+    device::LogDirectory,
     error::{Result, WalError},
     format::{ChecksumSeed, KeyReference, SegmentHeader, SegmentIdentity},
     lsn::Lsn,
@@ -26,6 +27,7 @@ impl SegmentContext {
     /// A new segment: draws a salt, so that no byte of any other segment validates in it and no
     /// key is used twice.
     pub(crate) fn create(
+        directory: &LogDirectory,
         log_id: [u8; 16],
         segment_number: u64,
         first_lsn: Lsn,
@@ -33,7 +35,7 @@ impl SegmentContext {
         keys: Option<&KeyRing>,
     ) -> Result<Self> {
         let mut salt = [0; 32];
-        fill_random(&mut salt)?;
+        directory.fill_random(&mut salt)?;
         let key_id = keys.map(KeyRing::current_key_id);
         let identity = SegmentIdentity { log_id, segment_number, first_lsn, salt, key_id };
         let master = keys.and_then(|keys| keys.get(keys.current_key_id()));
@@ -100,21 +102,19 @@ impl SegmentContext {
     }
 }
 
-/// Fills `bytes` from the kernel's generator.
-pub(super) fn fill_random(bytes: &mut [u8]) -> Result<()> {
-    getrandom::fill(bytes).map_err(|error| {
-        WalError::io("draw randomness from", "the kernel")(io::Error::other(error))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::format::Predecessor;
 
+    fn directory() -> LogDirectory {
+        LogDirectory::open(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("opens")
+    }
+
     fn header_under(keys: &KeyRing) -> SegmentHeader {
         let context =
-            SegmentContext::create([1; 16], 1, Lsn::FIRST, 4096, Some(keys)).expect("random");
+            SegmentContext::create(&directory(), [1; 16], 1, Lsn::FIRST, 4096, Some(keys))
+                .expect("random");
         let mut header = SegmentHeader {
             identity: context.identity.clone(),
             block_bytes: 4096,
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn two_segments_never_share_a_salt() {
         let salt = || {
-            let context = SegmentContext::create([1; 16], 1, Lsn::FIRST, 4096, None);
+            let context = SegmentContext::create(&directory(), [1; 16], 1, Lsn::FIRST, 4096, None);
             context.expect("random").identity.salt
         };
         assert_ne!(salt(), salt());

@@ -70,7 +70,7 @@ impl Disposal {
     fn shrink(&mut self, path: &Path) -> io::Result<bool> {
         let file = match self.shrinking.take() {
             Some(file) => file,
-            None => SegmentFile::open_for_write(path.to_owned())?,
+            None => self.directory.open_for_write(path.to_owned())?,
         };
         let len_bytes = file.len()?;
         if len_bytes > STEP_BYTES {

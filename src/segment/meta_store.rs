@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Mutex};
 
-use super::{context::fill_random, name::META_NAME};
+use super::name::META_NAME;
 use crate::{
     device::LogDirectory,
     error::{Result, WalError},
@@ -49,7 +49,7 @@ impl MetaStore {
     /// Writes the file of a new log: a fresh random id, and nothing durable yet.
     pub(crate) fn create(directory: LogDirectory) -> Result<Self> {
         let mut log_id = [0; 16];
-        fill_random(&mut log_id)?;
+        directory.fill_random(&mut log_id)?;
         let meta = Meta {
             log_id,
             retention_floor: Lsn::FIRST,

@@ -1,6 +1,9 @@
 //! The handle of the background thread that keeps segments ready ahead of need and clears away
 //! truncated ones, so that neither costs a commit anything.
 
+#[cfg(feature = "simulated")]
+mod inline;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -13,7 +16,6 @@ use std::{
 
 use super::{
     MetaStore,
-    name::unfinished_name,
     pace::Demand,
     worker::{Job, Worker},
     workshop::Workshop,
@@ -53,6 +55,9 @@ pub(crate) struct Preparer {
     ready: Mutex<Receiver<Result<Spare>>>,
     demand: Arc<Demand>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// On a simulated disk, the worker and its jobs instead of the thread.
+    #[cfg(feature = "simulated")]
+    inline: Option<inline::Inline>,
     workshop: Workshop,
     telemetry: Telemetry,
     built_here: AtomicU64,
@@ -70,7 +75,7 @@ impl Preparer {
     ) -> Result<Self> {
         let (jobs, job_queue) = channel();
         let (ready_sender, ready) = sync_channel(options.ahead as usize);
-        let workshop = Workshop { directory, options };
+        let workshop = Workshop { directory, options, poison: poison.clone() };
         let demand = Arc::new(Demand::default());
         let worker = Worker::new(
             workshop.clone(),
@@ -80,24 +85,41 @@ impl Preparer {
             poison,
             telemetry.clone(),
         );
-        let path = workshop.directory.path().to_owned();
-        let thread = thread::Builder::new()
-            .name("plimsoll-segments".into())
-            .spawn(move || worker.run(&job_queue))
-            .map_err(WalError::io("start the background thread for", path))?;
-        let preparer = Self {
+        let mut preparer = Self {
             jobs: Mutex::new(Some(jobs)),
             ready: Mutex::new(ready),
             demand,
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::new(None),
+            #[cfg(feature = "simulated")]
+            inline: None,
             workshop,
             telemetry,
             built_here: AtomicU64::new(0),
         };
+        preparer.start_worker(worker, job_queue)?;
         for _ in 0..options.ahead {
             preparer.ask_for_one();
         }
         Ok(preparer)
+    }
+
+    fn start_worker(&mut self, worker: Worker, jobs: Receiver<Job>) -> Result<()> {
+        #[cfg(feature = "simulated")]
+        if self.directory().as_simulated().is_some() {
+            self.inline = Some(inline::Inline::start(worker, jobs));
+            return Ok(());
+        }
+        let thread = thread::Builder::new()
+            .name("plimsoll-segments".into())
+            .spawn(move || worker.run(&jobs))
+            .map_err(WalError::io("start the background thread for", self.directory().path()))?;
+        *lock(&self.thread) = Some(thread);
+        Ok(())
+    }
+
+    /// Where the segments are.
+    pub(crate) fn directory(&self) -> &LogDirectory {
+        &self.workshop.directory
     }
 
     /// Takes a file with room for at least `needed_bytes`, waiting if none is ready yet.
@@ -110,6 +132,8 @@ impl Preparer {
         if needed_bytes > segment_bytes {
             return self.build_here(needed_bytes);
         }
+        #[cfg(feature = "simulated")]
+        self.work_inline(true);
         let prepared = self.next_ready().map_err(|_| WalError::Closed)?;
         self.ask_for_one();
         // What failed earlier may work now: somebody has freed space since.
@@ -134,9 +158,9 @@ impl Preparer {
 
     /// Makes a file in the caller's thread, under a name that the background thread never uses.
     fn build_here(&self, bytes: u64) -> Result<Spare> {
-        let number = u64::MAX - self.built_here.fetch_add(1, Ordering::Relaxed);
+        let numbers = || u64::MAX - self.built_here.fetch_add(1, Ordering::Relaxed);
         let began_ns = self.telemetry.now_ns();
-        let spare = self.workshop.build(&unfinished_name(number), bytes)?;
+        let spare = self.workshop.build(numbers, bytes)?;
         self.telemetry.segment_prepared(self.telemetry.now_ns() - began_ns);
         Ok(spare)
     }
@@ -160,6 +184,12 @@ impl Preparer {
 
     /// Finishes what was begun and ends the thread. Afterwards it does nothing in the directory.
     pub(crate) fn stop(&self) {
+        #[cfg(feature = "simulated")]
+        if self.inline.is_some() {
+            self.work_inline(true);
+            drop(lock(&self.jobs).take());
+            return;
+        }
         drop(lock(&self.jobs).take());
         // Make room, so that a thread waiting to hand a spare over comes to an end.
         while lock(&self.ready).recv().is_ok() {}
@@ -174,6 +204,8 @@ impl Preparer {
             // The thread ends only when this sender is dropped.
             let _ = jobs.send(job);
         }
+        #[cfg(feature = "simulated")]
+        self.work_inline(false);
     }
 }
 
@@ -188,19 +220,26 @@ mod tests {
     use std::fs;
 
     use super::{
-        super::name::{SpareState, spare_name},
+        super::name::{SpareState, spare_name, unfinished_name},
         *,
     };
     use crate::device::BlockBuffer;
 
-    fn in_new_directory(options: PreparerOptions) -> (tempfile::TempDir, Preparer) {
+    fn new_directory() -> tempfile::TempDir {
         let target = env!("CARGO_MANIFEST_DIR");
-        let dir = tempfile::Builder::new().prefix(".spare").tempdir_in(target).expect("writable");
+        tempfile::Builder::new().prefix(".spare").tempdir_in(target).expect("writable")
+    }
+
+    fn start_in(dir: &tempfile::TempDir, options: PreparerOptions) -> Preparer {
         let directory = LogDirectory::open(dir.path()).expect("opens");
         let meta = Arc::new(MetaStore::create(directory.clone()).expect("created"));
-        let preparer =
-            Preparer::start(directory, options, meta, Poison::default(), Telemetry::new())
-                .expect("starts");
+        Preparer::start(directory, options, meta, Poison::default(), Telemetry::new())
+            .expect("starts")
+    }
+
+    fn in_new_directory(options: PreparerOptions) -> (tempfile::TempDir, Preparer) {
+        let dir = new_directory();
+        let preparer = start_in(&dir, options);
         (dir, preparer)
     }
 
@@ -242,23 +281,36 @@ mod tests {
         }
     }
 
+    /// What an earlier life left is deleted a little at a time, and its names are in use meanwhile.
+    #[test]
+    fn a_left_over_file_takes_no_name_from_a_new_one_nor_the_new_one_with_it() {
+        let dir = new_directory();
+        for number in [0, 1, u64::MAX, u64::MAX - 1] {
+            let path = dir.path().join(unfinished_name(number));
+            fs::write(path, vec![0xee; 4 << 20]).expect("writable");
+        }
+        let preparer = start_in(&dir, ZEROED);
+        let ordinary = preparer.take(4096).expect("a spare");
+        let large = preparer.take(2 << 20).expect("a file of its own");
+        preparer.stop();
+        for spare in [ordinary, large] {
+            assert!(spare.file.path().exists(), "{:?}", spare.file.path());
+            assert_eq!(spare.file.len().expect("a file"), spare.fixed_bytes.expect("fixed"));
+        }
+    }
+
     /// A life that ended while it replaced an empty segment leaves a spare with a valid header.
     #[test]
     fn a_spare_of_an_earlier_life_comes_without_its_header() {
-        let target = env!("CARGO_MANIFEST_DIR");
-        let dir = tempfile::Builder::new().prefix(".spare").tempdir_in(target).expect("writable");
+        let dir = new_directory();
         let stale = dir.path().join(spare_name(SpareState::Written, 3));
         fs::write(&stale, vec![0xee; 128 << 10]).expect("writable");
-        let directory = LogDirectory::open(dir.path()).expect("opens");
-        let meta = Arc::new(MetaStore::create(directory.clone()).expect("created"));
         let options = PreparerOptions {
             preparation: Preparation::Recycle,
             segment_bytes: 128 << 10,
             ahead: 1,
         };
-        let preparer =
-            Preparer::start(directory, options, meta, Poison::default(), Telemetry::new())
-                .expect("starts");
+        let preparer = start_in(&dir, options);
         let spare = preparer.take(4096).expect("a spare");
         assert_eq!(spare.file.path(), stale, "what is there is used");
         let mut block = BlockBuffer::allocate(64 << 10).expect("memory");

@@ -14,14 +14,13 @@ use std::{
 use super::{
     MetaStore,
     disposal::Disposal,
-    name::{SpareState, is_leftover, parse_spare_name, unfinished_name},
+    name::{SpareState, is_leftover, parse_spare_name},
     pace::{Demand, Pace, Step},
     preparer::Spare,
     workshop::{Progress, Unfinished, Workshop},
 };
 use crate::{
     config::Preparation,
-    device::SegmentFile,
     error::{Result, WalError},
     format::Meta,
     poison::Poison,
@@ -115,6 +114,18 @@ impl Worker {
         }
     }
 
+    /// Does all that a job brings with it at once, without the clock: on a simulated disk.
+    #[cfg(feature = "simulated")]
+    pub(super) fn work_through(&mut self, job: Job) {
+        self.accept(job);
+        while self.orders > 0 {
+            self.prepare(u64::MAX);
+        }
+        while self.disposal.due().is_some() {
+            self.disposal.step();
+        }
+    }
+
     /// Waits for a job until something else is due.
     fn next_job(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
         match self.due.into_iter().chain(self.disposal.due()).min() {
@@ -185,8 +196,8 @@ impl Worker {
                 if let Some(path) = self.shelf.pop() {
                     return self.workshop.reuse(&path).map(Some);
                 }
-                let number = self.take_number();
-                self.workshop.begin(&unfinished_name(number), segment_bytes)?
+                let next_number = &mut self.next_number;
+                self.workshop.begin(|| take_number(next_number), segment_bytes)?
             }
         };
         match self.workshop.advance(unfinished, bytes)? {
@@ -203,7 +214,7 @@ impl Worker {
     }
 
     /// Adopts usable spares of an earlier life and deletes everything that is left over.
-    fn take_stock(&mut self) {
+    pub(super) fn take_stock(&mut self) {
         let Ok(names) = self.workshop.directory.names() else { return };
         for name in names {
             let path = self.workshop.directory.join(&name);
@@ -235,7 +246,10 @@ impl Worker {
             return self.disposal.add(path);
         }
         let number = self.take_number();
-        let file = SegmentFile::open_for_write(path.clone())
+        let file = self
+            .workshop
+            .directory
+            .open_for_write(path.clone())
             .map_err(WalError::io("recycle", &path))
             .and_then(|file| self.workshop.put_away(file, number));
         match file {
@@ -257,8 +271,12 @@ impl Worker {
     }
 
     fn take_number(&mut self) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        number
+        take_number(&mut self.next_number)
     }
+}
+
+fn take_number(next: &mut u64) -> u64 {
+    let number = *next;
+    *next += 1;
+    number
 }

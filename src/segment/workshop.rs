@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    name::{SpareState, spare_name},
+    name::{SpareState, spare_name, unfinished_name},
     preparer::{PreparerOptions, Spare},
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
     format::MAX_BLOCK_BYTES,
+    poison::Poison,
 };
 
 /// Zeros for the first block of a file that has had a life before, so that an old header cannot be
@@ -25,6 +26,7 @@ const BLANK_HEADER_BYTES: u64 = MAX_BLOCK_BYTES;
 pub(super) struct Workshop {
     pub(super) directory: LogDirectory,
     pub(super) options: PreparerOptions,
+    pub(super) poison: Poison,
 }
 
 /// A file with all of its space and not all of its zeros.
@@ -59,16 +61,23 @@ impl Workshop {
         Spare { file, fixed_bytes: is_fixed.then_some(bytes) }
     }
 
-    /// Creates a file and takes all of its disk space: a full disk shows here.
-    pub(super) fn begin(&self, name: &str, bytes: u64) -> Result<Unfinished> {
-        let path = self.directory.join(name);
-        let begun = SegmentFile::create(path.clone()).and_then(|file| {
-            if self.wanted_state() != SpareState::Empty {
-                file.allocate(bytes)?;
+    /// Creates a file and takes all of its disk space: a full disk shows here. It gets the first of
+    /// `numbers` that is free: what an earlier life left under such a name is still being deleted.
+    pub(super) fn begin(&self, mut numbers: impl FnMut() -> u64, bytes: u64) -> Result<Unfinished> {
+        let file = loop {
+            let path = self.directory.join(&unfinished_name(numbers()));
+            match self.directory.create_file(path.clone()) {
+                Ok(file) => break file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(self.give_up(path, bytes, error)),
             }
-            Ok(Unfinished { file, total_bytes: bytes, done_bytes: 0 })
-        });
-        begun.map_err(|error| self.give_up(path, bytes, error))
+        };
+        if self.wanted_state() != SpareState::Empty
+            && let Err(error) = file.allocate(bytes)
+        {
+            return Err(self.give_up(file.path().to_owned(), bytes, error));
+        }
+        Ok(Unfinished { file, total_bytes: bytes, done_bytes: 0 })
     }
 
     /// Zeroes the next `bytes` of a file, as far as it is to be zeroed at all, and finishes it with
@@ -84,7 +93,7 @@ impl Workshop {
                 unfinished.file.zero_allocated(done_bytes, end_bytes)?;
             }
             if end_bytes == total_bytes {
-                unfinished.file.sync_all()?;
+                self.flushed(unfinished.file.path(), unfinished.file.sync_all())?;
             }
             Ok(())
         };
@@ -99,8 +108,8 @@ impl Workshop {
     }
 
     /// Makes a file from nothing, at full speed. On failure none is left.
-    pub(super) fn build(&self, name: &str, bytes: u64) -> Result<Spare> {
-        let mut progress = Progress::Unfinished(self.begin(name, bytes)?);
+    pub(super) fn build(&self, numbers: impl FnMut() -> u64, bytes: u64) -> Result<Spare> {
+        let mut progress = Progress::Unfinished(self.begin(numbers, bytes)?);
         loop {
             match progress {
                 Progress::Finished(file) => return Ok(self.spare(file, bytes)),
@@ -111,14 +120,23 @@ impl Workshop {
         }
     }
 
+    /// A flush that fails may have lost what the device's cache held of other files as well, the
+    /// newest batches among it: nothing may be acknowledged after it. A full disk is no such case.
+    fn flushed(&self, path: &Path, flushed: io::Result<()>) -> io::Result<()> {
+        flushed.inspect_err(|error| {
+            if !is_full(error) {
+                self.poison.set("flush", path, copy_of(error));
+            }
+        })
+    }
+
     fn give_up(&self, path: PathBuf, segment_bytes: u64, error: io::Error) -> WalError {
         // Best effort: what stays is cleared away at the next open.
         let _ = self.directory.remove(&path);
-        match error.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => {
-                WalError::NoSpace { path: self.directory.path().to_owned(), segment_bytes }
-            }
-            _ => WalError::io("prepare segment", path)(error),
+        if is_full(&error) {
+            WalError::NoSpace { path: self.directory.path().to_owned(), segment_bytes }
+        } else {
+            WalError::io("prepare segment", path)(error)
         }
     }
 
@@ -127,10 +145,10 @@ impl Workshop {
     pub(super) fn reuse(&self, path: &Path) -> Result<Spare> {
         let bytes = self.options.segment_bytes;
         let prepare = || {
-            let file = SegmentFile::open_for_write(path.to_owned())?;
+            let file = self.directory.open_for_write(path.to_owned())?;
             if self.wanted_state() != SpareState::Empty {
                 file.write_zeros(0, BLANK_HEADER_BYTES.min(bytes))?;
-                file.flush()?;
+                self.flushed(path, file.flush())?;
             }
             Ok(self.spare(file, bytes))
         };
@@ -144,5 +162,16 @@ impl Workshop {
             Ok(()) => Ok(file.renamed(path)),
             Err(error) => Err(WalError::io("prepare segment", path)(error)),
         }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => error.kind().into(),
     }
 }

@@ -111,5 +111,5 @@ pub(crate) fn take_page(mut reader: WalReader, limit: usize) -> Result<(Vec<LogR
 pub(crate) fn read_directory(path: &Path, keys: Option<KeyRing>, from: Lsn) -> Result<WalReader> {
     let options =
         ReaderOptions { keys, known_kinds: KnownKinds::All, bound: ReadBound::Tail, from };
-    WalReader::over_directory(path, options)
+    WalReader::over_directory(LogDirectory::open(path)?, options)
 }

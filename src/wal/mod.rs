@@ -2,6 +2,8 @@
 
 mod log;
 mod open;
+#[cfg(feature = "simulated")]
+pub(crate) mod simulated;
 
 use std::{iter, os::fd::BorrowedFd, path::Path, slice, sync::Arc};
 

@@ -11,7 +11,7 @@ use super::{Log, SegmentedWal};
 use crate::{
     append::{Appender, BatchWriter, WriterParts},
     config::SegmentedWalConfig,
-    device::{BufferPool, EngineOptions, Geometry, LogDirectory, open_engine},
+    device::{BufferPool, EngineOptions, LogDirectory, open_engine},
     error::{Result, WalError},
     format::round_up,
     poison::Poison,
@@ -29,8 +29,13 @@ const MIN_SEGMENT_BLOCKS: u64 = 3;
 pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
     config.validate()?;
     let directory = LogDirectory::open_or_create(&config.dir)?;
+    open_in(directory, config)
+}
+
+/// Opens the log in a directory with settings that are valid.
+pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Result<SegmentedWal> {
     let lock = directory.lock()?;
-    let geometry = Geometry::of_file(&directory.lock_path()).inspect_err(|error| {
+    let geometry = directory.geometry().inspect_err(|error| {
         // No log can be here: leave no lock behind. It harms nothing if it stays.
         if matches!(error, WalError::DirectIoUnsupported { .. }) {
             let _ = directory.remove(&directory.lock_path());
@@ -81,6 +86,7 @@ pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
 
     let predecessor = recovered.predecessor;
     let context = SegmentContext::create(
+        &directory,
         meta.get().log_id,
         predecessor.number + 1,
         predecessor.end_lsn.next(),
@@ -158,16 +164,19 @@ fn open_meta(directory: &LogDirectory) -> Result<MetaStore> {
     })
 }
 
-/// Removes files that recovery found to hold nothing: interrupted truncations, and a newest
-/// segment that was never used.
+/// Makes the names durable that were found, since after a killed process they may be in the kernel's
+/// memory only and what follows relies on them. Then removes files that recovery found to hold
+/// nothing: interrupted truncations, and a newest segment that was never used.
 fn clear_away(directory: &LogDirectory, recovered: &Recovered) -> Result<()> {
-    for path in &recovered.remove {
-        directory.remove(path).map_err(WalError::io("remove", path))?;
-    }
+    let sync = || directory.sync();
+    sync().map_err(WalError::io("sync directory", directory.path()))?;
     if recovered.remove.is_empty() {
         return Ok(());
     }
-    directory.sync().map_err(WalError::io("sync directory", directory.path()))
+    for path in &recovered.remove {
+        directory.remove(path).map_err(WalError::io("remove", path))?;
+    }
+    sync().map_err(WalError::io("sync directory", directory.path()))
 }
 
 fn buffer_pool(config: &SegmentedWalConfig, block_bytes: u64) -> Result<BufferPool> {

@@ -1,0 +1,78 @@
+//! No two records are ever sealed under the same key and nonce: every frame that was ever sent to
+//! a disk, over all lives of a log, is remembered by its segment's salt and its LSN.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use crate::{
+    device::simulated::{Event, Journal, PendingWrite},
+    format::{
+        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, SegmentHeader,
+        SegmentIdentity, frame_len,
+    },
+};
+
+/// Salt, number and LSN: what key and nonce follow from.
+type KeyAndNonce = ([u8; 32], u64, u64);
+
+/// Every sealed frame so far, by key and nonce.
+#[derive(Debug, Default)]
+pub(super) struct Nonces {
+    frames: HashMap<KeyAndNonce, u32>,
+}
+
+impl Nonces {
+    /// Adds what was written in a life.
+    pub(super) fn check(&mut self, journal: &Journal) -> Result<(), String> {
+        let mut identities = HashMap::new();
+        for event in &journal.events {
+            let Event::Wrote(write) = event else { continue };
+            if write.offset == 0
+                && let Ok(header) = SegmentHeader::decode(&write.data)
+            {
+                identities.insert(write.file, (header.identity, header.block_bytes));
+            }
+            let Some((identity, block_bytes)) = identities.get(&write.file) else { continue };
+            if identity.key_id.is_some() {
+                self.add_batch(identity, *block_bytes, write)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_batch(
+        &mut self,
+        identity: &SegmentIdentity,
+        block_bytes: u64,
+        write: &PendingWrite,
+    ) -> Result<(), String> {
+        let start = if write.offset == 0 { usize::try_from(block_bytes).unwrap_or(0) } else { 0 };
+        let Some(batch) = write.data.get(start..) else { return Ok(()) };
+        let BatchBlock::Valid(header) = BatchHeader::read(identity.checksum_seed(), batch) else {
+            return Ok(());
+        };
+        let mut at = BATCH_HEADER_LEN;
+        for _ in 0..header.record_count {
+            let Some(frame) = batch.get(at..at + FRAME_HEADER_LEN) else { return Ok(()) };
+            let frame_header = FrameHeader::decode(frame);
+            let len = frame_len(frame_header.payload_bytes as usize, true);
+            let Some(frame) = batch.get(at..at + len) else { return Ok(()) };
+            let lsn = frame_header.lsn.get();
+            let place = (identity.salt, identity.segment_number, lsn);
+            let checksum = crc32c::crc32c(frame);
+            match self.frames.entry(place) {
+                Entry::Occupied(known) if *known.get() != checksum => {
+                    return Err(format!(
+                        "record {lsn} of segment {} was sealed twice under one key and nonce",
+                        identity.segment_number
+                    ));
+                }
+                Entry::Occupied(_) => {}
+                Entry::Vacant(free) => {
+                    free.insert(checksum);
+                }
+            }
+            at += len;
+        }
+        Ok(())
+    }
+}

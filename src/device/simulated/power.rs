@@ -1,0 +1,169 @@
+//! Power cuts: which of the writes and names that were not durable have survived.
+//!
+//! What may happen follows `docs/durability.md`: of the writes that were not flushed any 512-byte
+//! sector may have arrived, in any order, and the physical block that was being written may hold
+//! anything. Of the changes to names since the directory was last synced any subset may have
+//! survived, in order: a journalling file system keeps a prefix of them, others do not promise
+//! even that. A file's length is that of some write that survived, or the durable one.
+
+use std::sync::Arc;
+
+use super::{
+    Chance, SECTOR_BYTES,
+    state::{FileState, PendingWrite, State, change_names},
+};
+
+/// Which parts of the pending writes survive.
+#[derive(Clone, Copy, Debug)]
+enum Survivors {
+    None,
+    All,
+    /// Whole writes, any of them.
+    Writes,
+    /// Any sector.
+    Sectors,
+    /// The first sectors of each write.
+    Heads,
+    /// The last sectors of each write.
+    Tails,
+    AllButOneSector,
+    OneSector,
+}
+
+const SURVIVORS: [Survivors; 8] = [
+    Survivors::None,
+    Survivors::All,
+    Survivors::Writes,
+    Survivors::Sectors,
+    Survivors::Heads,
+    Survivors::Tails,
+    Survivors::AllButOneSector,
+    Survivors::OneSector,
+];
+
+impl State {
+    /// What is on the medium when power comes back. Everything on it is durable then.
+    ///
+    /// `physical_block_bytes` is the block that a write in flight may leave with anything in it.
+    pub(crate) fn after_power_cut(&self, chance: &mut Chance, physical_block_bytes: usize) -> Self {
+        let made = self.directory_is_durable || (self.directory_exists && chance.happens(1, 2));
+        let mut state =
+            Self { directory_exists: made, directory_is_durable: made, ..Self::default() };
+        if !made {
+            return state;
+        }
+        let mut names = self.durable_names.clone();
+        if !self.pending_names.is_empty() {
+            let rule = chance.below(4);
+            let prefix = chance.below(self.pending_names.len() + 1);
+            for (index, change) in self.pending_names.iter().enumerate() {
+                let survives = match rule {
+                    0 => false,
+                    1 => true,
+                    2 => index < prefix,
+                    _ => chance.happens(1, 2),
+                };
+                if survives {
+                    change_names(&mut names, change);
+                }
+            }
+        }
+        let survivors = chance.pick(&SURVIVORS);
+        for (name, number) in names {
+            let content =
+                content_after(&self.files[number], survivors, chance, physical_block_bytes);
+            for (_, offset) in self.unreadable.iter().filter(|(file, _)| *file == number) {
+                state.unreadable.push((state.files.len(), *offset));
+            }
+            state.names.push((name, state.files.len()));
+            let durable = Arc::clone(&content);
+            state.files.push(FileState { live: content, durable, pending: Vec::new() });
+        }
+        state.durable_names.clone_from(&state.names);
+        state
+    }
+}
+
+fn content_after(
+    file: &FileState,
+    survivors: Survivors,
+    chance: &mut Chance,
+    physical_block_bytes: usize,
+) -> Arc<Vec<u8>> {
+    if file.pending.is_empty() {
+        return Arc::clone(&file.durable);
+    }
+    let longest = file.pending.iter().map(|write| write.file_len).max().unwrap_or(0);
+    let durable_len = file.durable.len();
+    let mut content = Vec::with_capacity(longest.max(durable_len));
+    content.extend_from_slice(&file.durable);
+    let whole_file = chance.below(file.pending.iter().map(sectors).sum::<usize>().max(1));
+    let mut sectors_before = 0;
+    for write in &file.pending {
+        let count = sectors(write);
+        let cut = chance.below(count + 1);
+        let write_survives = chance.happens(1, 2);
+        let survives = |sector: usize, chance: &mut Chance| match survivors {
+            Survivors::None => false,
+            Survivors::All => true,
+            Survivors::Writes => write_survives,
+            Survivors::Sectors => chance.happens(1, 2),
+            Survivors::Heads => sector < cut,
+            Survivors::Tails => sector >= cut,
+            Survivors::AllButOneSector => sectors_before + sector != whole_file,
+            Survivors::OneSector => sectors_before + sector == whole_file,
+        };
+        let mut any = false;
+        for (sector, bytes) in write.data.chunks(SECTOR_BYTES).enumerate() {
+            if survives(sector, chance) {
+                any = true;
+                let start = write.offset + sector * SECTOR_BYTES;
+                grow(&mut content, start + bytes.len());
+                content[start..start + bytes.len()].copy_from_slice(bytes);
+            }
+        }
+        // Space and length are metadata, which may arrive without the data.
+        let length_survives = match survivors {
+            Survivors::None => false,
+            Survivors::All => true,
+            _ => any || write_survives,
+        };
+        if length_survives {
+            grow(&mut content, write.file_len);
+        }
+        sectors_before += count;
+    }
+    if chance.happens(1, 4) {
+        tear_a_block(&mut content, file, chance, physical_block_bytes);
+    }
+    Arc::new(content)
+}
+
+/// The block that the device was busy with may hold anything.
+fn tear_a_block(
+    content: &mut [u8],
+    file: &FileState,
+    chance: &mut Chance,
+    physical_block_bytes: usize,
+) {
+    let write = &file.pending[chance.below(file.pending.len())];
+    if write.data.is_empty() {
+        return;
+    }
+    let at = write.offset + chance.below(sectors(write)) * SECTOR_BYTES;
+    let start = at - at % physical_block_bytes;
+    let end = (start + physical_block_bytes).min(content.len());
+    if let Some(block) = content.get_mut(start..end) {
+        chance.fill(block);
+    }
+}
+
+fn sectors(write: &PendingWrite) -> usize {
+    write.data.len().div_ceil(SECTOR_BYTES)
+}
+
+fn grow(content: &mut Vec<u8>, len: usize) {
+    if content.len() < len {
+        content.resize(len, 0);
+    }
+}

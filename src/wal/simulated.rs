@@ -1,0 +1,111 @@
+//! Opening, examining and reading a log on a simulated disk: the same code as on a real one, with
+//! another directory below it.
+
+use std::path::Path;
+
+use super::{SegmentedWal, open::open_in};
+use crate::{
+    config::SegmentedWalConfig,
+    crypto::KeyRing,
+    device::{
+        LogDirectory,
+        simulated::{SimulatedDirectory, SimulatedDisk},
+    },
+    error::{Result, WalError},
+    format::Meta,
+    lsn::Lsn,
+    record::KnownKinds,
+    replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader, recover},
+    segment::{CatalogEntry, list_segments, read_meta},
+};
+
+/// The path that errors name; a simulated disk has one directory.
+const PATH: &str = "simulated";
+
+/// What a read-only recovery finds.
+#[derive(Debug)]
+pub struct Examined {
+    /// What an opening would report.
+    pub report: RecoveryReport,
+    directory: LogDirectory,
+    segments: Vec<CatalogEntry>,
+    keys: Option<KeyRing>,
+}
+
+impl Examined {
+    /// Streams the records that an opening would promise, from `from` or the floor on.
+    #[must_use]
+    pub fn records(&self, from: Lsn) -> WalReader {
+        let options = ReaderOptions {
+            keys: self.keys.clone(),
+            known_kinds: KnownKinds::All,
+            bound: ReadBound::Durable(self.report.last_lsn),
+            from: from.max(self.report.floor),
+        };
+        WalReader::over_segments(self.directory.clone(), self.segments.clone(), options)
+    }
+}
+
+/// Opens the log on `disk`, as [`SegmentedWal::open`] does in `config.dir`, which is not used.
+///
+/// # Errors
+///
+/// As [`SegmentedWal::open`].
+pub fn open(disk: &SimulatedDisk, config: SegmentedWalConfig) -> Result<SegmentedWal> {
+    let config = config.in_dir(PATH);
+    config.validate()?;
+    let directory = SimulatedDirectory::open_or_create(disk);
+    open_in(LogDirectory::simulated(directory, PATH.into()), config)
+}
+
+/// Decides about the log on `disk` as an opening does, and changes nothing.
+///
+/// # Errors
+///
+/// The refusals of [`SegmentedWal::open`].
+pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined> {
+    let directory = directory(disk);
+    let meta = read_meta(&directory)?;
+    let Some(meta) = meta.or_else(|| no_log_yet(&directory)) else {
+        return Err(WalError::MetaDamaged {
+            path: directory.join("wal.meta"),
+            problem: "it is missing, and there are segments beside it".to_owned(),
+        });
+    };
+    if meta.encrypted && keys.is_none() {
+        return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
+    }
+    let recovered = recover(&directory, &meta, keys)?;
+    let segments = recovered.segments.into_iter().map(|segment| CatalogEntry {
+        path: segment.path,
+        first_lsn: segment.header.identity.first_lsn,
+    });
+    let (segments, report) = (segments.collect(), recovered.report);
+    Ok(Examined { report, directory, segments, keys: keys.cloned() })
+}
+
+/// Streams the log on `disk` as [`SegmentedWal::replay_from_dir`] does.
+///
+/// # Errors
+///
+/// As [`SegmentedWal::replay_from_dir`].
+pub fn read(disk: &SimulatedDisk, keys: Option<&KeyRing>, from: Lsn) -> Result<WalReader> {
+    let (keys, known_kinds) = (keys.cloned(), KnownKinds::All);
+    let options = ReaderOptions { keys, known_kinds, bound: ReadBound::Tail, from };
+    WalReader::over_directory(directory(disk), options)
+}
+
+fn directory(disk: &SimulatedDisk) -> LogDirectory {
+    LogDirectory::simulated(SimulatedDirectory::open(disk), Path::new(PATH).to_owned())
+}
+
+/// What a directory without `wal.meta` stands for: a new log, unless there are segments.
+fn no_log_yet(directory: &LogDirectory) -> Option<Meta> {
+    list_segments(directory).ok().filter(Vec::is_empty).map(|_| Meta {
+        log_id: [0; 16],
+        retention_floor: Lsn::FIRST,
+        newest_segment_number: 0,
+        durable_lsn: Lsn::NONE,
+        encrypted: false,
+    })
+}
