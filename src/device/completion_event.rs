@@ -7,7 +7,8 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-/// A descriptor that is readable while there is something to reap.
+/// A descriptor that is readable while there is something to reap, and at first: what completed
+/// before anybody asked for it would never be told otherwise.
 #[derive(Debug, Default)]
 pub(super) struct CompletionEvent {
     event: Option<EventFd>,
@@ -22,7 +23,10 @@ impl CompletionEvent {
         let event = match self.event.take() {
             Some(event) => event,
             None => {
-                let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+                let event = EventFd::from_value_and_flags(
+                    1,
+                    EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
+                )?;
                 announce(event.as_fd())?;
                 event
             }
@@ -45,5 +49,50 @@ impl CompletionEvent {
             // Fails only when it is clear already.
             let _ = event.read();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+
+    fn is_readable(event: &mut CompletionEvent) -> bool {
+        let fd = event.fd(|_| panic!("announced twice")).expect("made already");
+        poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::ZERO).expect("poll") == 1
+    }
+
+    #[test]
+    fn it_is_readable_from_a_signal_until_it_is_cleared() {
+        let mut event = CompletionEvent::default();
+        event.signal();
+        event.clear();
+        let mut announced = 0;
+        event
+            .fd(|_| {
+                announced += 1;
+                Ok(())
+            })
+            .expect("a descriptor");
+        assert_eq!(announced, 1);
+        assert!(is_readable(&mut event), "something may have completed before it was made");
+        event.clear();
+        assert!(!is_readable(&mut event));
+        event.clear();
+        event.signal();
+        event.signal();
+        assert!(is_readable(&mut event));
+        event.clear();
+        assert!(!is_readable(&mut event), "cleared of both at once");
+    }
+
+    #[test]
+    fn one_that_could_not_be_announced_is_made_again() {
+        let mut event = CompletionEvent::default();
+        let refused = event.fd(|_| Err(io::ErrorKind::PermissionDenied.into()));
+        assert_eq!(refused.expect_err("refused").kind(), io::ErrorKind::PermissionDenied);
+        assert!(event.fd(|_| Ok(())).is_ok());
+        assert!(is_readable(&mut event));
     }
 }
