@@ -116,9 +116,18 @@ impl DurablePrefix {
         }
     }
 
-    /// How many batches at the front are written and wait for a flush.
-    pub(crate) fn written_batches(&self) -> usize {
-        self.written_count
+    /// How many batches at the front, not counting any before `first`, are written and wait for a
+    /// flush.
+    pub(crate) fn written_from(&self, first: BatchTicket) -> usize {
+        let skipped = first.0.saturating_sub(self.first_pending);
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        self.written_count.saturating_sub(skipped)
+    }
+
+    /// The first batch, if there is one, that a flush does not cover.
+    pub(crate) fn first_after(&self, cover: FlushCover) -> Option<BatchTicket> {
+        let end = self.first_pending + self.pending.len() as u64;
+        (cover.end < end).then_some(BatchTicket(cover.end))
     }
 
     /// Whether a batch is durable.
@@ -165,10 +174,11 @@ mod tests {
             prefix.complete(c);
             prefix.complete(b);
             assert_eq!(lsns(&prefix), (4, 4), "a is still missing");
-            assert_eq!(prefix.written_batches(), 0);
+            assert_eq!(prefix.written_from(a), 0);
             prefix.complete(a);
             assert_eq!(lsns(&prefix), (10, if by_itself { 10 } else { 4 }));
-            assert_eq!(prefix.written_batches(), if by_itself { 0 } else { 3 });
+            assert_eq!(prefix.written_from(a), if by_itself { 0 } else { 3 });
+            assert_eq!(prefix.written_from(c), if by_itself { 0 } else { 1 });
             assert_eq!(prefix.is_durable(b), by_itself);
             prefix.end_flush(prefix.begin_flush());
             assert_eq!(lsns(&prefix), (10, 10));
@@ -194,11 +204,13 @@ mod tests {
         let a = prefix.submit(Lsn::new(1), false);
         prefix.complete(a);
         let cover = prefix.begin_flush();
+        assert_eq!(prefix.first_after(cover), None);
         let b = prefix.submit(Lsn::new(2), false);
+        assert_eq!(prefix.first_after(cover), Some(b));
         prefix.complete(b);
         prefix.end_flush(cover);
         assert_eq!(lsns(&prefix), (2, 1));
-        assert_eq!(prefix.written_batches(), 1);
+        assert_eq!((prefix.written_from(a), prefix.written_from(b)), (1, 1));
     }
 
     #[test]

@@ -33,6 +33,18 @@ mod sealed {
 pub(crate) use sealed::{Reach, Sealed};
 
 /// A level of durability, as the type of the answer: [`Durable`], [`Written`] or [`Buffered`].
+///
+/// Whoever asks for the strongest does not get by with less:
+///
+/// ```compile_fail,E0308
+/// use plimsoll::{Durable, GroupCommitter, Record, RecordKind, WalError, Written};
+/// fn ship(paid: Durable) {}
+/// fn order(log: &GroupCommitter) -> Result<(), WalError> {
+///     let answer = log.commit_as::<Written>(&Record::new(RecordKind::PUT, b"paid=7"))?;
+///     ship(answer); // expected `Durable`, found `Written`
+///     Ok(())
+/// }
+/// ```
 pub trait Level: Sealed + Copy + fmt::Debug + Send + Sync + Unpin + 'static {
     /// The LSN of the record that was acknowledged, or of the last one of an atomic batch.
     fn lsn(self) -> Lsn;

@@ -66,6 +66,8 @@ pub(crate) struct BatchWriter {
     flushing: Option<(FlushCover, SubmittedFlush)>,
     /// Everything up to this batch is to be made durable, by a flush if need be.
     durable_wanted: Option<BatchTicket>,
+    /// The oldest batch since the last flush for which somebody waits until it is flushed.
+    awaited_from: Option<BatchTicket>,
     last_submitted: Option<BatchTicket>,
     /// A segment and its first batch: noted in `wal.meta` once that is durable.
     started_segment: Option<(u64, BatchTicket)>,
@@ -96,6 +98,7 @@ impl BatchWriter {
             empty_segment: parts.empty_segment,
             flushing: None,
             durable_wanted: None,
+            awaited_from: None,
             last_submitted: None,
             started_segment: None,
             parts,
@@ -191,7 +194,7 @@ impl BatchWriter {
         let ticket = self.prefix.submit(batch.outline.last_lsn(), sync == WriteSync::Durable);
         self.last_submitted = Some(ticket);
         if batch.outline.reach == Reach::Durable {
-            self.durable_wanted = Some(ticket);
+            self.want_durable();
         }
         self.started_segment = started.map(|number| (number, ticket)).or(self.started_segment);
         self.in_flight.push_back(InFlightBatch {
@@ -294,6 +297,8 @@ impl BatchWriter {
     /// Has everything submitted made durable, by a flush if need be, with the next poll or wait.
     pub(crate) fn want_durable(&mut self) {
         self.durable_wanted = self.last_submitted;
+        let awaited = self.awaited_from.filter(|&batch| !self.prefix.is_durable(batch));
+        self.awaited_from = awaited.or(self.last_submitted);
     }
 
     /// Makes everything submitted durable and returns the durable LSN.
@@ -373,16 +378,20 @@ impl BatchWriter {
 
     /// Starts a flush if something that is to be durable is written and needs one. One at a time,
     /// and not while most of what it could cover is still on its way: several batches share it.
+    /// Earlier ones that nobody waits for are no reason to flush before those that somebody does.
     fn start_flush_if_wanted(&mut self) {
         let wanted = self.durable_wanted.is_some_and(|batch| !self.prefix.is_durable(batch));
-        let worth_it = self.prefix.written_batches() >= self.in_flight.len().max(1);
+        let awaited = self.awaited_from.map_or(0, |first| self.prefix.written_from(first));
+        let worth_it = self.in_flight.is_empty() || awaited >= self.in_flight.len();
         if !wanted || !worth_it || self.flushing.is_some() {
             return;
         }
         let Some(active) = &self.active else { return };
         let telemetry = &self.parts.telemetry;
         let flush = telemetry.flush_submitted(telemetry.now_ns());
-        self.flushing = Some((self.prefix.begin_flush(), flush));
+        let cover = self.prefix.begin_flush();
+        self.awaited_from = self.prefix.first_after(cover);
+        self.flushing = Some((cover, flush));
         self.parts.device.submit_flush(Arc::clone(&active.file), FLUSH_TOKEN);
     }
 

@@ -7,6 +7,8 @@ pub(crate) mod seccomp;
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use plimsoll::{
@@ -95,6 +97,15 @@ pub(crate) fn lsns(records: &[LogRecord]) -> Vec<u64> {
 
 pub(crate) fn payloads(records: &[LogRecord]) -> Vec<Vec<u8>> {
     records.iter().map(|record| record.payload().to_vec()).collect()
+}
+
+/// Waits until something is so that another thread brings about; a minute means that nobody will.
+pub(crate) fn eventually(is_so: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < give_up, "it never came about");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Paths of the segments in a directory, oldest first.
