@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::state::{Shared, State};
+use super::state::{Patience, Shared, State};
 use crate::{
     append::{BatchWriter, Room},
     error::{Result, WalError},
@@ -38,10 +38,14 @@ impl<'a> Lead<'a> {
         Some((Self { shared, writer: Some(writer) }, state))
     }
 
-    /// Writes what has gathered, after the commit window.
-    pub(super) fn write_what_gathered(self, state: MutexGuard<'a, State>) -> Result<()> {
+    /// Writes what has gathered, after the commit window or the caller's patience.
+    pub(super) fn write_what_gathered(
+        self,
+        state: MutexGuard<'a, State>,
+        patience: Patience,
+    ) -> Result<()> {
         let state = self.shared.let_others_join(state);
-        let state = self.shared.wait_for_company(state);
+        let state = self.shared.wait_for_company(state, patience);
         self.write(state)
     }
 
@@ -161,19 +165,26 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// Lets a batch fill for the commit window, or until it is full.
-    fn wait_for_company<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Lets a batch fill for the commit window, or until it is full, the caller's time is up, or
+    /// the log is to be closed.
+    fn wait_for_company<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        patience: Patience,
+    ) -> MutexGuard<'a, State> {
         let window = state.window.get();
         if window.is_zero() {
             return state;
         }
         // Counted from the first record of the batch, which may have waited for the device before.
-        while let Ok(appender) = state.appender()
+        while !state.is_closing
+            && let Ok(appender) = state.appender()
             && !appender.has_sealed()
             && let Some(since_ns) = appender.open_since_ns()
         {
             let waited_ns = self.telemetry.now_ns().saturating_sub(since_ns);
             let left = window.saturating_sub(Duration::from_nanos(waited_ns));
+            let left = patience.left().map_or(left, |patience| left.min(patience));
             if left.is_zero() {
                 break;
             }

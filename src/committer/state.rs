@@ -62,7 +62,7 @@ pub(super) struct Shared {
     pub(super) writer_free: AtomicBool,
     /// The durable or the written LSN moved, the log failed, or the writer is free.
     pub(super) progress: Broadcast,
-    /// A batch is full: waiting for company is over.
+    /// A batch is full, or the log is to be closed: waiting for company is over.
     pub(super) batch_full: Condvar,
     /// For the idle thread: something was committed, or the log was closed.
     pub(super) idle_wake: Condvar,
@@ -75,6 +75,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// `None` once closed.
     pub(super) working: Option<Working>,
+    /// Somebody waits to close the log: no batch waits for company any more.
+    pub(super) is_closing: bool,
     pub(super) next_lsn: Lsn,
     /// How long a batch waits for company.
     pub(super) window: CommitWindow,
@@ -137,6 +139,7 @@ impl Shared {
                 window,
                 written_records: writer.submitted_records(),
                 working: Some(Working { appender, writer: Some(writer) }),
+                is_closing: false,
                 last_batch_records: 0,
                 batches: Vec::new(),
                 idle_sleeps: false,
@@ -277,7 +280,7 @@ impl Shared {
                 return Ok(false);
             }
             match self.take_lead_if_free() {
-                Some((lead, state)) => lead.write_what_gathered(state)?,
+                Some((lead, state)) => lead.write_what_gathered(state, patience)?,
                 None => self.wait_for_progress(epoch, patience),
             }
         }
@@ -287,7 +290,7 @@ impl Shared {
     pub(super) fn advance(&self, patience: Patience) -> Result<()> {
         let epoch = self.progress.epoch();
         match self.take_lead_if_free() {
-            Some((lead, state)) => lead.write_what_gathered(state),
+            Some((lead, state)) => lead.write_what_gathered(state, patience),
             None => {
                 self.wait_for_progress(epoch, patience);
                 Ok(())
@@ -327,10 +330,12 @@ impl Shared {
         loop {
             let epoch = self.progress.epoch();
             self.check()?;
-            let state = lock(&self.state);
+            let mut state = lock(&self.state);
+            state.is_closing = true;
             let working = state.working.as_ref().ok_or(WalError::Closed)?;
             let at_rest = state.next_lsn == self.durable_lsn().next();
             if working.writer.is_none() {
+                self.batch_full.notify_all();
                 drop(state);
                 self.wait_for_progress(epoch, Patience::Forever);
             } else if at_rest {
@@ -354,6 +359,7 @@ impl Shared {
         let working = state.working.take();
         drop(state);
         self.is_shut.store(true, Ordering::SeqCst);
+        self.batch_full.notify_all();
         self.idle_wake.notify_all();
         self.driver_wake.notify_all();
         self.tell_everybody(true);
@@ -371,7 +377,7 @@ impl Patience {
     }
 
     /// The time that is left, `None` if it is unlimited.
-    fn left(self) -> Option<Duration> {
+    pub(super) fn left(self) -> Option<Duration> {
         match self {
             Self::Forever => None,
             Self::Until(end) => Some(end.saturating_duration_since(Instant::now())),
