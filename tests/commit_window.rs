@@ -8,9 +8,7 @@ use std::{
 };
 
 use common::{TestDir, eventually, lsns, open, put, replay};
-use plimsoll::{
-    CommitPolicy, Engine, GroupCommitter, Lsn, SegmentedWalConfig, WalError, WalStats,
-};
+use plimsoll::{CommitPolicy, Engine, GroupCommitter, Lsn, SegmentedWalConfig, WalError, WalStats};
 
 /// No test waits for it.
 const ENDLESS: CommitPolicy = CommitPolicy::Window(Duration::from_secs(3600));

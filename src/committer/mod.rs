@@ -6,6 +6,8 @@ mod driver;
 mod idle;
 mod lead;
 mod state;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::{
