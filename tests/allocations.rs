@@ -9,7 +9,10 @@ use std::{
 };
 
 use common::{TestDir, open, put};
-use plimsoll::{CommitPolicy, Engine, GroupCommitter, RecordHeader, RecordKind};
+use plimsoll::{
+    Buffered, Commit, CommitPolicy, Durable, Engine, GroupCommitter, RecordHeader, RecordKind,
+    Written,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -62,6 +65,12 @@ fn a_log_with_one_owner_allocates_nothing_for_a_commit() {
             let header = RecordHeader::new(RecordKind::PUT);
             wal.append_with(header, 100, |payload| payload.fill(7)).expect("append");
             wal.sync().expect("sync");
+            wal.append(&put(b"on its way")).expect("append");
+            let lsn = wal.submit().expect("submit");
+            wal.poll().expect("poll");
+            wal.wait(lsn).expect("durable");
+            wal.append(&put(b"written")).expect("append");
+            wal.submit_written().expect("submit");
         };
         (0..8).for_each(|_| commit());
         let counted = allocations(|| (0..100).for_each(|_| commit()));
@@ -69,13 +78,39 @@ fn a_log_with_one_owner_allocates_nothing_for_a_commit() {
     }
 }
 
+type Way = fn(&GroupCommitter);
+
 #[test]
-fn a_caller_of_a_committer_allocates_nothing_for_a_commit() {
+fn a_caller_of_a_committer_allocates_nothing_whichever_way_it_commits() {
+    let ways: [(&str, Way); 6] = [
+        ("commit", |log| assert!(log.commit(&put(b"alone")).is_ok())),
+        ("commit_batch", |log| {
+            assert!(log.commit_batch(&[put(b"both"), put(b"or none")]).is_ok());
+        }),
+        ("commit_with", |log| {
+            let header = RecordHeader::new(RecordKind::PUT);
+            assert!(log.commit_with(header, 100, |payload| payload.fill(7)).is_ok());
+        }),
+        ("commit_as, each level", |log| {
+            assert!(log.commit_as::<Buffered>(&put(b"b")).is_ok());
+            assert!(log.commit_as::<Written>(&put(b"w")).is_ok());
+            assert!(log.commit_as::<Durable>(&put(b"d")).is_ok());
+        }),
+        ("submit and wait", |log| {
+            assert!(log.submit(&put(b"s")).and_then(Commit::wait).is_ok());
+        }),
+        ("submit_as, each level", |log| {
+            drop(log.submit_as::<Buffered>(&put(b"b")).expect("submit"));
+            drop(log.submit_as::<Written>(&put(b"w")).expect("submit"));
+            assert!(log.submit_as::<Durable>(&put(b"d")).and_then(Commit::wait).is_ok());
+        }),
+    ];
     let dir = TestDir::new("allocations-committer");
     let mut config = dir.config();
     config.segment_size = 16 << 20;
-    let committer = GroupCommitter::start(open(&config), CommitPolicy::Greedy).expect("start");
-    let commit = || assert!(committer.commit(&put(b"alone")).is_ok());
-    (0..8).for_each(|_| commit());
-    assert_eq!(allocations(|| (0..100).for_each(|_| commit())), 0);
+    let log = GroupCommitter::start(open(&config), CommitPolicy::Greedy).expect("start");
+    for (name, commit) in ways {
+        (0..8).for_each(|_| commit(&log));
+        assert_eq!(allocations(|| (0..100).for_each(|_| commit(&log))), 0, "{name}");
+    }
 }
