@@ -228,3 +228,100 @@ impl EncodedBatch {
         start..self.outline.header_at + self.outline.disk_len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Instant};
+
+    use super::*;
+    use crate::{
+        format::frame_len,
+        record::{Record, RecordHeader, RecordKind},
+    };
+
+    const BLOCK_BYTES: u64 = 4096;
+
+    /// An empty batch with room for `blocks`, in a buffer that was used before.
+    fn open_batch(blocks: usize) -> OpenBatch {
+        let context = SegmentContext::create([1; 16], 1, Lsn::FIRST, BLOCK_BYTES, None);
+        let context = Arc::new(context.expect("random numbers"));
+        let limit_bytes = blocks * block_len(BLOCK_BYTES);
+        let mut buffer =
+            BlockBuffer::allocate(limit_bytes + block_len(BLOCK_BYTES)).expect("memory");
+        buffer.fill(0xee);
+        OpenBatch::new(buffer, context, None, Lsn::new(5), limit_bytes)
+    }
+
+    fn reserve(batch: &mut OpenBatch, payload_len: usize, reach: Reach) -> Reservation {
+        let frames_len = frame_len(payload_len, false);
+        batch.reserve(frames_len, 1, payload_len as u64, reach, &Telemetry::new())
+    }
+
+    #[test]
+    fn a_batch_is_not_complete_before_the_last_reservation_is_dropped() {
+        let mut batch = open_batch(1);
+        let first = reserve(&mut batch, 100, Reach::Durable);
+        let second = reserve(&mut batch, 200, Reach::Durable);
+        assert_eq!((first.lsns().last, second.lsns().first), (Lsn::new(5), Lsn::new(6)));
+        let sealed = batch.seal();
+        let (finished, outcome) = mpsc::channel();
+        let writer = thread::spawn(move || {
+            let encoded = sealed.into_encoded();
+            finished.send(Instant::now()).expect("the test waits");
+            encoded
+        });
+        // In another order than they were given out.
+        second.fill(&[Record::new(RecordKind::PUT, vec![2; 200])]);
+        let waited = outcome.recv_timeout(20 * ENCODING_PAUSE);
+        assert!(waited.is_err(), "the first one is still being encoded");
+        let encoding = Instant::now();
+        first.fill(&[Record::new(RecordKind::PUT, vec![1; 100])]);
+        assert!(outcome.recv().expect("it is complete now") > encoding);
+
+        let encoded = writer.join().expect("no panic");
+        let frames = &encoded.buffer[encoded.disk_range(false)][BATCH_HEADER_LEN..];
+        let (a, rest) = frames.split_at(frame_len(100, false));
+        let (b, padding) = rest.split_at(frame_len(200, false));
+        assert!(a.windows(100).any(|window| window == [1; 100]));
+        assert!(b.windows(200).any(|window| window == [2; 200]));
+        assert!(padding.iter().all(|&byte| byte == 0), "nothing of the buffer's earlier use");
+    }
+
+    #[test]
+    fn a_batch_gets_as_far_as_its_most_demanding_record() {
+        let mut batch = open_batch(1);
+        assert_eq!(batch.outline().reach, Reach::Buffered);
+        for (asked, expected) in [
+            (Reach::Buffered, Reach::Buffered),
+            (Reach::Durable, Reach::Durable),
+            (Reach::Written, Reach::Durable),
+        ] {
+            drop(reserve(&mut batch, 10, asked));
+            assert_eq!(batch.outline().reach, expected);
+        }
+        let mut batch = open_batch(1);
+        batch.raise(Reach::Written);
+        let mut sealed = batch.seal();
+        sealed.raise(Reach::Buffered);
+        assert_eq!(sealed.outline.reach, Reach::Written, "never less far");
+    }
+
+    #[test]
+    fn a_batch_is_full_at_its_limit() {
+        let mut batch = open_batch(2);
+        let left = 2 * block_len(BLOCK_BYTES) - BATCH_HEADER_LEN;
+        assert!(batch.has_room(left, 1) && !batch.has_room(left + 1, 1));
+        drop(reserve(&mut batch, 10, Reach::Durable));
+        assert!(!batch.has_room(left, 1));
+        assert!(batch.has_room(0, MAX_BATCH_RECORDS - 1) && !batch.has_room(0, MAX_BATCH_RECORDS));
+        assert_eq!(batch.outline().disk_len(), block_len(BLOCK_BYTES));
+        let lsns = reserve(&mut batch, 4096, Reach::Durable).fill_with(
+            RecordHeader::new(RecordKind::PUT),
+            4096,
+            |_| {},
+        );
+        assert_eq!((lsns, batch.outline().last_lsn()), (Lsn::new(6), Lsn::new(6)));
+        assert_eq!(batch.outline().disk_len(), 2 * block_len(BLOCK_BYTES));
+        assert!(batch.outline().first_reserved_ns.is_some());
+    }
+}

@@ -130,3 +130,87 @@ fn seal(frame: &mut [u8], payload_len: usize, lsn: Lsn, context: &SegmentContext
     frame[end..].fill(0);
     seal_frame(context.seed, frame);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::{
+        crypto::KeyRing,
+        device::{BlockBuffer, SharedBuffer},
+    };
+
+    const PAYLOAD_LEN: usize = 101;
+
+    /// A place for records of [`PAYLOAD_LEN`] bytes, full of what was there before, and the buffer
+    /// around it.
+    fn place(records: usize, encrypted: bool) -> (SharedBuffer, Reservation) {
+        let keys = encrypted.then(|| KeyRing::new(7, [0x42; 32]).expect("memory for a key"));
+        let context = SegmentContext::create([1; 16], 1, Lsn::FIRST, 4096, keys.as_ref());
+        let mut buffer = BlockBuffer::allocate(4096).expect("memory");
+        buffer.fill(0xee);
+        let mut buffer = buffer.share();
+        let part = buffer.part(100..100 + records * frame_len(PAYLOAD_LEN, encrypted));
+        let lsns = LsnRange { first: Lsn::new(9), last: Lsn::new(8 + records as u64) };
+        let context = Arc::new(context.expect("random numbers"));
+        (buffer, Reservation::new(part, context, lsns, &Telemetry::new()))
+    }
+
+    fn whole(buffer: SharedBuffer) -> BlockBuffer {
+        let Ok(buffer) = buffer.into_whole() else { panic!("the place is still with somebody") };
+        buffer
+    }
+
+    #[test]
+    fn a_filled_place_is_published_and_nothing_beside_it_is_touched() {
+        for encrypted in [false, true] {
+            let (buffer, reserved) = place(2, encrypted);
+            let Err(buffer) = buffer.into_whole() else { panic!("it is out") };
+            let records = [5, 6].map(|byte| Record::new(RecordKind::PUT, vec![byte; PAYLOAD_LEN]));
+            assert_eq!(reserved.fill(&records).count(), 2);
+            let buffer = whole(buffer);
+            let end = 100 + 2 * frame_len(PAYLOAD_LEN, encrypted);
+            assert!(buffer[..100].iter().chain(&buffer[end..]).all(|&byte| byte == 0xee));
+            let is_there = |payload: &[u8]| buffer.windows(PAYLOAD_LEN).any(|w| w == payload);
+            for record in &records {
+                assert_eq!(is_there(&record.payload), !encrypted, "sealed if encrypted");
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_written_in_place_is_the_same_as_one_that_is_copied() {
+        let record = Record::new(RecordKind::DELETE, vec![0; PAYLOAD_LEN]).tenant(3);
+        let (buffer, reserved) = place(1, false);
+        let context = Arc::clone(&reserved.context);
+        reserved.fill(std::slice::from_ref(&record));
+        let copied = whole(buffer);
+        let (buffer, mut reserved) = place(1, false);
+        reserved.context = context;
+        // Relies on the zeros that it finds.
+        let lsn = reserved.fill_with(record.header(), PAYLOAD_LEN, |_| {});
+        assert_eq!(lsn, Lsn::new(9));
+        assert!(whole(buffer)[..] == copied[..]);
+    }
+
+    #[test]
+    fn a_panic_publishes_a_noop_of_zeros() {
+        let noop = Record::new(RecordKind::NOOP, vec![0; PAYLOAD_LEN]).tenant(3);
+        let (buffer, reserved) = place(1, false);
+        let context = Arc::clone(&reserved.context);
+        reserved.fill(std::slice::from_ref(&noop));
+        let expected = whole(buffer);
+        let (buffer, mut reserved) = place(1, false);
+        reserved.context = context;
+        let header = RecordHeader { kind: RecordKind::PUT, ..noop.header() };
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            reserved.fill_with(header, PAYLOAD_LEN, |payload| {
+                payload.fill(1);
+                panic!("half-way");
+            })
+        }));
+        assert!(panicked.is_err());
+        assert!(whole(buffer)[..] == expected[..]);
+    }
+}

@@ -39,3 +39,58 @@ impl CommitWindow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::telemetry::{BatchOutcome, SubmittedBatch};
+
+    const CONFIGURED: Duration = Duration::from_micros(70);
+
+    #[test]
+    fn the_policy_says_how_long_a_batch_waits_at_first() {
+        let window = Duration::from_micros(300);
+        let p99 = Duration::from_millis(1);
+        for (policy, expected) in [
+            (CommitPolicy::FromConfig, CONFIGURED),
+            (CommitPolicy::Greedy, Duration::ZERO),
+            (CommitPolicy::Window(window), window),
+            (CommitPolicy::Adaptive { p99 }, Duration::ZERO),
+        ] {
+            assert_eq!(CommitWindow::of(policy, CONFIGURED).get(), expected, "{policy:?}");
+        }
+    }
+
+    /// Notes batches of one record, which the device writes fast and which arrive slowly.
+    fn let_batches_pass(telemetry: &Telemetry, window: &mut CommitWindow, count: u32) {
+        for _ in 0..count {
+            thread::sleep(Duration::from_micros(500));
+            let since_ns = telemetry.now_ns();
+            let batch = SubmittedBatch {
+                records: 1,
+                payload_bytes: 100,
+                device_bytes: 4096,
+                padding_bytes: 3000,
+                first_reserved_ns: Some(since_ns),
+                submitted_ns: since_ns,
+            };
+            telemetry.batch_completed(&batch, BatchOutcome::Durable, since_ns + 1_000);
+            window.batch_completed(since_ns, telemetry);
+        }
+    }
+
+    #[test]
+    fn only_an_adaptive_window_follows_the_batches() {
+        let telemetry = Telemetry::new();
+        let aim = CommitPolicy::Adaptive { p99: Duration::from_secs(10) };
+        let mut adaptive = CommitWindow::of(aim, CONFIGURED);
+        let_batches_pass(&telemetry, &mut adaptive, 140);
+        assert!(adaptive.get() > Duration::ZERO, "company is worth waiting for");
+        assert!(adaptive.get() < Duration::from_secs(5), "at most half of the aim");
+        let mut fixed = CommitWindow::of(CommitPolicy::FromConfig, CONFIGURED);
+        let_batches_pass(&telemetry, &mut fixed, 140);
+        assert_eq!(fixed.get(), CONFIGURED);
+    }
+}
