@@ -231,19 +231,26 @@ impl EncodedBatch {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Instant};
+    use std::{path::Path, sync::mpsc, time::Instant};
 
     use super::*;
     use crate::{
+        device::LogDirectory,
         format::frame_len,
         record::{Record, RecordHeader, RecordKind},
     };
 
     const BLOCK_BYTES: u64 = 4096;
 
+    /// Where no log is: only the salt's random bytes come from there.
+    fn anywhere() -> LogDirectory {
+        LogDirectory::open(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("it is there")
+    }
+
     /// An empty batch with room for `blocks`, in a buffer that was used before.
     fn open_batch(blocks: usize) -> OpenBatch {
-        let context = SegmentContext::create([1; 16], 1, Lsn::FIRST, BLOCK_BYTES, None);
+        let context =
+            SegmentContext::create(&anywhere(), [1; 16], 1, Lsn::FIRST, BLOCK_BYTES, None);
         let context = Arc::new(context.expect("random numbers"));
         let limit_bytes = blocks * block_len(BLOCK_BYTES);
         let mut buffer =

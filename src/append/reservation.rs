@@ -133,21 +133,30 @@ fn seal(frame: &mut [u8], payload_len: usize, lsn: Lsn, context: &SegmentContext
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        path::Path,
+    };
 
     use super::*;
     use crate::{
         crypto::KeyRing,
-        device::{BlockBuffer, SharedBuffer},
+        device::{BlockBuffer, LogDirectory, SharedBuffer},
     };
 
     const PAYLOAD_LEN: usize = 101;
+
+    /// Where no log is: only the salt's random bytes come from there.
+    fn anywhere() -> LogDirectory {
+        LogDirectory::open(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("it is there")
+    }
 
     /// A place for records of [`PAYLOAD_LEN`] bytes, full of what was there before, and the buffer
     /// around it.
     fn place(records: usize, encrypted: bool) -> (SharedBuffer, Reservation) {
         let keys = encrypted.then(|| KeyRing::new(7, [0x42; 32]).expect("memory for a key"));
-        let context = SegmentContext::create([1; 16], 1, Lsn::FIRST, 4096, keys.as_ref());
+        let context =
+            SegmentContext::create(&anywhere(), [1; 16], 1, Lsn::FIRST, 4096, keys.as_ref());
         let mut buffer = BlockBuffer::allocate(4096).expect("memory");
         buffer.fill(0xee);
         let mut buffer = buffer.share();
