@@ -4,6 +4,7 @@
 //! Knows the library through its public API only, and nothing of plans, files of results or
 //! reports. How fast a trial was counts for nothing if its proof fails.
 
+mod aging;
 mod checkpoint;
 mod client;
 mod config;
@@ -20,8 +21,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use plimsoll::{
-    ActiveEngine, Engine, EngineReport, KeyRing, Lsn, Preparation, SegmentedWal,
-    SegmentedWalConfig, WalCounters, WalError,
+    ActiveEngine, Engine, EngineReport, KeyRing, KnownKinds, Lsn, Preparation, RecordKind,
+    SegmentedWal, SegmentedWalConfig, WalCounters, WalError,
 };
 use serde::Serialize;
 
@@ -133,8 +134,9 @@ pub(crate) fn run(load: &Load<'_>) -> Result<Measurement, Problem> {
     run_with(load, None).map(|(measurement, _)| measurement)
 }
 
-/// As [`run`], while the log is truncated every `every` to its last two segments, as an embedder's
-/// checkpoints do, and says what commits took near rollovers and truncations. What was truncated
+/// As [`run`], with a log that has been in use before, and while it is truncated every `every` to its
+/// last two segments, as an embedder's checkpoints do; says what commits took near rollovers and
+/// truncations. What was truncated
 /// before the end cannot be read back and is not counted as verified.
 ///
 /// # Errors
@@ -153,7 +155,10 @@ fn run_with(
     truncate_every: Option<Duration>,
 ) -> Result<(Measurement, Option<Disruptions>), Problem> {
     let config = config::build(load.settings, load.directory)?;
-    let wal = SegmentedWal::open(config.clone()).map_err(|error| config::classify(&error))?;
+    let mut wal = SegmentedWal::open(config.clone()).map_err(|error| config::classify(&error))?;
+    if truncate_every.is_some() {
+        aging::age(&mut wal).map_err(|error| config::classify(&error))?;
+    }
     let payloads = Payloads::new(load.seed, load.settings.record_size_bytes)?;
     let keys = config.keys.clone();
     let trial = Trial { load, payloads: &payloads, keys, truncate_every };
@@ -329,6 +334,8 @@ fn read_back(
 ) -> Result<u64, Problem> {
     let unreadable = |error: WalError| Problem::Failed(format!("reading back: {error}"));
     config.preparation = Preparation::None;
+    // What a log was aged with means nothing.
+    config.known_kinds = KnownKinds::Only(vec![RecordKind::PUT]);
     let wal = SegmentedWal::open(config).map_err(unreadable)?;
     let records = wal
         .replay_from(Lsn::NONE)
