@@ -61,6 +61,8 @@ fn a_log_that_is_let_go_of_waits_for_no_company() {
     let dir = TestDir::new("window-dropped");
     let log = start(&small_batches(&dir), ENDLESS);
     let commit = log.submit(&record()).expect("submit");
+    // Time enough for the background thread to begin to wait.
+    thread::sleep(Duration::from_millis(20));
     drop(log);
     let outcome = commit.wait();
     assert!(matches!(outcome, Err(WalError::Closed)), "{outcome:?}");
