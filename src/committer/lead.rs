@@ -20,6 +20,12 @@ use crate::{
 /// takes no more, so that its own caller is answered, and the next one takes over.
 const ROUNDS_OF_A_LEAD: u32 = 16;
 
+/// How many turns of others a leader waits for company, all in all: to give way in a crowd is to let
+/// each of it have a turn. With 8 threads giving way up to 8 times instead of once made 5.9 times
+/// the single writes of the disk instead of 4.9, with a p99 of 2.7 writes instead of 4.4; with 64
+/// threads it made 20 instead of 30 times (two rounds each).
+const TURNS_FOR_COMPANY: u64 = 64;
+
 /// The writer while a thread has it. Should that thread panic, the log is poisoned rather than
 /// everybody left waiting.
 pub(super) struct Lead<'a> {
@@ -153,16 +159,23 @@ impl Drop for Lead<'_> {
 }
 
 impl Shared {
-    /// Gives way once, so that those whom the last batch has just woken can be in this one too:
-    /// without it two crowds take turns, and each batch carries half. A caller alone does not
-    /// wait for anybody.
-    fn let_others_join<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Gives way, so that those whom the last batch has just woken can be in this one too: without
+    /// it two crowds take turns, and each batch carries half. Once for a large crowd, and again for
+    /// a small one as long as somebody has joined. A caller alone does not wait for anybody.
+    fn let_others_join<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if state.last_batch_records <= 1 {
             return state;
         }
-        drop(state);
-        thread::yield_now();
-        lock(&self.state)
+        for _ in 0..(TURNS_FOR_COMPANY / state.last_batch_records).max(1) {
+            let before = state.next_lsn;
+            drop(state);
+            thread::yield_now();
+            state = lock(&self.state);
+            if state.next_lsn == before {
+                break;
+            }
+        }
+        state
     }
 
     /// Lets a batch fill for the commit window, or until it is full, the caller's time is up, or
