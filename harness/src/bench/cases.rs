@@ -14,8 +14,9 @@ use crate::cli::BenchCase;
 use crate::measure::Pages;
 use crate::store::schema::Settings;
 
-/// Segments so large that none is begun in a measured second on the reference machine.
-const ENDLESS_SEGMENT_BYTES: u64 = 512 << 20;
+/// Segments so large that none is begun in a measured second on the reference machine, and so small
+/// that the next one, which is made ready when a 64th is filled, is ready before it.
+const ENDLESS_SEGMENT_BYTES: u64 = 256 << 20;
 
 /// The device by itself: F0 and bandwidth for the heading.
 pub(super) fn device() -> Case {
@@ -30,7 +31,7 @@ pub(super) fn device() -> Case {
 pub(super) fn case(which: BenchCase, block_bytes: u64, seconds: f64) -> Case {
     let small = small_records;
     let mut case = match which {
-        BenchCase::One => one_client("one", threads("1 thread", small(1))),
+        BenchCase::One => one_client_for_long("one", threads("1 thread", small(1))),
         BenchCase::Threads8 => {
             many_clients_for_long("threads8", threads("8 threads", small(8)), OF_8_THREADS)
         }
@@ -91,6 +92,20 @@ fn many_clients(name: &'static str, log: Arm, (rate_target, p99_target): Targets
             compare("batches : bare writes of that size", (1, Batches), (2, Batches), None),
         ],
     }
+}
+
+/// The same, and as it goes on once checkpoints truncate the log, see [`many_clients_for_long`].
+fn one_client_for_long(name: &'static str, log: Arm) -> Case {
+    use Quantity::{P99, Rate};
+    let (rate_target, p99_target) = OF_ONE_CLIENT;
+    let recycled = truncated("the same, truncated and recycled", &log);
+    let mut case = one_client(name, log);
+    case.arms.push(recycled);
+    case.comparisons.extend([
+        compare("commits, recycled segments : bare", (2, Rate), (0, Rate), rate_target),
+        compare("p99, recycled segments : p99 of bare", (2, P99), (0, P99), p99_target),
+    ]);
+    case
 }
 
 /// The same, and as it goes on once checkpoints truncate the log: its old segments are used again,
