@@ -1,6 +1,7 @@
 //! [`GroupCommitter`]: one log shared by many threads. While the device is busy with one batch,
 //! the records of everybody else gather in the next; whoever finds the device free writes for all.
 
+mod calls;
 mod commit;
 mod driver;
 mod idle;
@@ -8,6 +9,7 @@ mod lead;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wakers;
 mod window;
 
 use std::{

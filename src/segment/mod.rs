@@ -20,4 +20,5 @@ pub(crate) use chain::{
 pub(crate) use context::SegmentContext;
 pub(crate) use meta_store::{MetaStore, read_meta};
 pub(crate) use name::segment_name;
-pub(crate) use preparer::{Preparer, PreparerOptions, Spare};
+pub(crate) use preparer::Preparer;
+pub(crate) use workshop::{PreparerOptions, Spare};

@@ -18,35 +18,16 @@ use super::{
     MetaStore,
     pace::Demand,
     worker::{Job, Worker},
-    workshop::Workshop,
+    workshop::{PreparerOptions, Spare, Workshop},
 };
 use crate::{
-    config::Preparation,
-    device::{LogDirectory, SegmentFile},
+    device::LogDirectory,
     error::{Result, WalError},
     format::Meta,
     poison::Poison,
     sync::lock,
     telemetry::Telemetry,
 };
-
-/// A file that is ready to become a segment.
-#[derive(Debug)]
-pub(crate) struct Spare {
-    pub(crate) file: SegmentFile,
-    /// Space for header and batches; `None` when the file grows without bound.
-    pub(crate) fixed_bytes: Option<u64>,
-}
-
-/// How segments are prepared.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PreparerOptions {
-    pub(crate) preparation: Preparation,
-    /// Size of an ordinary segment.
-    pub(crate) segment_bytes: u64,
-    /// Spares kept ready.
-    pub(crate) ahead: u32,
-}
 
 /// Handle of the background thread. Dropping it finishes what was begun and ends the thread.
 #[derive(Debug)]
@@ -223,7 +204,7 @@ mod tests {
         super::name::{SpareState, spare_name, unfinished_name},
         *,
     };
-    use crate::device::BlockBuffer;
+    use crate::{config::Preparation, device::BlockBuffer};
 
     fn new_directory() -> tempfile::TempDir {
         let target = env!("CARGO_MANIFEST_DIR");

@@ -16,8 +16,7 @@ use super::{
     disposal::Disposal,
     name::{SpareState, is_leftover, parse_spare_name},
     pace::{Demand, Pace, Step},
-    preparer::Spare,
-    workshop::{Progress, Unfinished, Workshop},
+    workshop::{Progress, Spare, Unfinished, Workshop},
 };
 use crate::{
     config::Preparation,

@@ -5,10 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    name::{SpareState, spare_name, unfinished_name},
-    preparer::{PreparerOptions, Spare},
-};
+use super::name::{SpareState, spare_name, unfinished_name};
 use crate::{
     config::Preparation,
     device::{LogDirectory, SegmentFile},
@@ -20,6 +17,24 @@ use crate::{
 /// Zeros for the first block of a file that has had a life before, so that an old header cannot be
 /// taken for the new segment's should power fail between its name and its header.
 const BLANK_HEADER_BYTES: u64 = MAX_BLOCK_BYTES;
+
+/// A file that is ready to become a segment.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) file: SegmentFile,
+    /// Space for header and batches; `None` when the file grows without bound.
+    pub(crate) fixed_bytes: Option<u64>,
+}
+
+/// How segments are prepared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PreparerOptions {
+    pub(crate) preparation: Preparation,
+    /// Size of an ordinary segment.
+    pub(crate) segment_bytes: u64,
+    /// Spares kept ready.
+    pub(crate) ahead: u32,
+}
 
 /// Used by the background thread, and directly for a segment of unusual size.
 #[derive(Clone, Debug)]

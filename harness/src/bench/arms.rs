@@ -1,6 +1,6 @@
 //! The measurements that cases are put together from.
 
-use super::case::{Arm, Comparison, Log, Value, What};
+use super::case::{Arm, Comparison, LARGE_RECORD_BYTES, Log, Value, What};
 use super::targets::Target;
 use crate::measure::Pages;
 use crate::profile::default_settings;
@@ -9,9 +9,6 @@ use crate::workload::Callers;
 
 /// Records of most cases, bytes.
 const SMALL_RECORD_BYTES: u64 = 128;
-
-/// Records of the others, bytes.
-pub(super) const LARGE_RECORD_BYTES: u64 = 4 << 10;
 
 pub(super) fn compare(
     what: &'static str,

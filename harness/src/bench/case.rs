@@ -7,6 +7,9 @@ use crate::measure::Pages;
 use crate::store::schema::Settings;
 use crate::workload::Callers;
 
+/// Large records, bytes: of those cases that ask for bandwidth.
+pub(super) const LARGE_RECORD_BYTES: u64 = 4 << 10;
+
 /// Something to compare.
 #[derive(Clone, Debug)]
 pub(super) struct Case {

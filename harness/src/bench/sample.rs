@@ -9,8 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
 use super::BenchError;
-use super::arms::LARGE_RECORD_BYTES;
-use super::case::{Arm, Log, Quantity, What};
+use super::case::{Arm, LARGE_RECORD_BYTES, Log, Quantity, What};
 use super::spin::Spinners;
 use crate::host::{Pressure, PressureChange, other_runnable};
 use crate::measure::{CeilingFile, LARGE_WRITE_BYTES, Pages, Writes, latency_summary, seal_for};

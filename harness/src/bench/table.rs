@@ -188,7 +188,7 @@ pub(super) mod tests {
         };
         let environment =
             Environment { device: Some("vd\u{1b}a".into()), ..Environment::default() };
-        let cases = vec![device(), case(BenchCase::One, 4096, 1.0)];
+        let cases = vec![device(), case(BenchCase::Owner1, 4096, 1.0)];
         let mut report = Report::new(&args, environment, 4096, cases);
         let pair = vec![sample(20_000.0, Some(60.0)), sample(19_000.0, None)];
         report.rounds = vec![vec![pair.clone(), pair]; rounds];
@@ -227,7 +227,7 @@ pub(super) mod tests {
         assert_eq!(table.lines().count(), 3, "one log: {table}");
         let cells: Vec<&str> =
             table.lines().nth(2).expect("a log").split('|').map(str::trim).collect();
-        assert_eq!(cells[1..4], ["one", "1 thread", "19.0 k/s"], "{table}");
+        assert_eq!(cells[1..4], ["owner1", "its owner, 1 client", "19.0 k/s"], "{table}");
         assert_eq!(cells[6..11], ["2.00", "4.00 KiB", "0", "20.0 µs", "0.005"], "{table}");
         report.rounds[0][1][1].skipped = Some("cannot be had".into());
         let table = costs(&report);
@@ -239,9 +239,9 @@ pub(super) mod tests {
         let mut report = report(1);
         let unknown = "Targets met: 0 of 2.\n\n\
                        Not met:\n\n\
-                       - one, commits : bare block writes: 0.950, target ≥ 0.970\n\n\
+                       - owner1, commits : bare block writes: 0.950, target ≥ 0.970\n\n\
                        Not known:\n\n\
-                       - one, p99 : p99 of bare block writes: –, target ≤ 1.10\n";
+                       - owner1, p99 : p99 of bare block writes: –, target ≤ 1.10\n";
         assert_eq!(summary(&report), unknown);
         report.rounds[0][1][1] = sample(20_000.0, Some(60.0));
         assert_eq!(summary(&report), "Targets met: 2 of 2.\n");

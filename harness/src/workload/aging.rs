@@ -63,11 +63,12 @@ mod tests {
         };
         age(&mut wal).expect("aged");
         assert_eq!(wal.list_segments().expect("listed").len(), 1);
-        // Held open, so that no new file gets the number of a deleted one.
-        let held: Vec<File> = fs::read_dir(directory.path())
-            .expect("listed")
-            .filter_map(|entry| File::open(entry.expect("an entry").path()).ok())
-            .collect();
+        // Held open, so that no new file gets the number of a deleted one. A name that changes
+        // meanwhile is looked at again.
+        let hold = || -> io::Result<Vec<File>> {
+            fs::read_dir(directory.path())?.map(|entry| File::open(entry?.path())).collect()
+        };
+        let held = std::iter::repeat_with(hold).find_map(Result::ok).expect("in the end");
         let known: Vec<u64> = held.iter().map(|file| inode(file.metadata())).collect();
         let filling = Record::new(RecordKind::NOOP, vec![0; RECORD_BYTES]);
         while wal.list_segments().expect("listed").len() < 3 {

@@ -164,7 +164,6 @@ impl Workshop {
         });
     }
 
-    /// A program that never gets there is ended by the test runner's own limit.
     /// Gives up after a minute: what is waited for has failed then.
     fn wait_until(&self, mut look: impl FnMut() -> Option<()>) {
         let began = Instant::now();
