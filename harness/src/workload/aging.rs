@@ -1,6 +1,12 @@
 //! A log that has been in use for a while before it is measured: its next segments are old ones that
 //! a truncation gave back, and not new ones that have to be zeroed beside the commits.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use plimsoll::{Lsn, Record, RecordKind, SegmentedWal, WalError};
 
 /// Segments that are filled: those that truncated trials keep, and more than a log has ready.
@@ -8,6 +14,8 @@ const SEGMENTS: u32 = 4;
 
 /// One record of the filling. Smaller than any buffer that is swept.
 const RECORD_BYTES: usize = 2 << 10;
+/// For the deletion of what is too much; longer than it takes on any disk that can be measured.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Synced together.
 const RECORDS_PER_SYNC: u32 = 512;
 
@@ -32,13 +40,27 @@ pub(super) fn age(wal: &mut SegmentedWal) -> Result<(), WalError> {
         first_lsn = wal.active_segment_first_lsn();
     }
     wal.truncate_before(Lsn::new(u64::MAX))?;
+    wait_for_the_surplus(wal.wal_dir());
     Ok(())
+}
+
+/// What is given up and not needed again is deleted a little at a time, beside the commits. A log
+/// that is truncated as it grows has no such surplus: here it goes before anything is measured.
+fn wait_for_the_surplus(directory: &Path) {
+    let began = Instant::now();
+    let is_given_up = |name: &OsStr| name.to_string_lossy().starts_with("retired-");
+    while began.elapsed() < LONGEST_WAIT
+        && fs::read_dir(directory)
+            .is_ok_and(|names| names.flatten().any(|entry| is_given_up(&entry.file_name())))
+    {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 mod tests {
-    use std::fs::{self, File, Metadata};
+    use std::fs::{File, Metadata};
     use std::io;
     use std::os::unix::fs::MetadataExt;
 
