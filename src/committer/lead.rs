@@ -21,7 +21,7 @@ use crate::{
 const ROUNDS_OF_A_LEAD: u32 = 16;
 
 /// How many turns of others a leader waits for company, all in all: to give way in a crowd is to let
-/// each of it have a turn. With 8 threads giving way up to 8 times instead of once made 5.9 times
+/// each of it have a turn. With 8 threads giving way up to 16 times instead of once made 5.9 times
 /// the single writes of the disk instead of 4.9, with a p99 of 2.7 writes instead of 4.4; with 64
 /// threads it made 20 instead of 30 times (two rounds each).
 const TURNS_FOR_COMPANY: u64 = 64;
