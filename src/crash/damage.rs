@@ -1,10 +1,10 @@
 //! Damage beyond what a power cut does: rot, writes that were dropped or went elsewhere, files that
 //! were cut, exchanged or lost. And what an image still says of itself afterwards.
 
-use std::sync::Arc;
+use std::ops::Range;
 
 use crate::{
-    device::simulated::{Chance, Event, Journal, SECTOR_BYTES, State},
+    device::simulated::{Chance, Content, Event, Journal, SECTOR_BYTES, State},
     format::{
         BATCH_HEADER_LEN, BatchBlock, BatchHeader, META_LEN, Meta, SegmentHeader, round_up_len,
     },
@@ -73,28 +73,27 @@ impl Damage {
         let ours: Vec<_> = names
             .into_iter()
             .filter(|name| name == META_NAME || is_segment(name))
-            .filter(|name| state.content(name).is_some_and(|content| !content.is_empty()))
+            .filter(|name| state.content(name).is_some_and(|content| content.len() > 0))
             .collect();
         let name = ours.get(chance.below(ours.len().max(1)))?.clone();
-        let used = used_len(state.content(&name)?);
+        let used = state.content(&name)?.used_len();
         let len = state.content(&name)?.len();
         let within = if chance.happens(7, 8) { used.max(1) } else { len };
         let at = chance.below(within);
         Some(match chance.below(14) {
             0..3 => {
                 let bit = chance.below(8);
-                state.edit(&name, |content| content[at] ^= 1 << bit);
+                state.edit(&name, at..at + 1, |byte| byte[0] ^= 1 << bit);
                 Self::FlippedBit { name, at }
             }
             3 | 4 => {
                 let zeros = chance.happens(1, 2);
                 let at = at - at % SECTOR_BYTES;
-                state.edit(&name, |content| {
-                    let end = (at + SECTOR_BYTES).min(content.len());
+                state.edit(&name, at..(at + SECTOR_BYTES).min(len), |sector| {
                     if zeros {
-                        content[at..end].fill(0);
+                        sector.fill(0);
                     } else {
-                        chance.fill(&mut content[at..end]);
+                        chance.fill(sector);
                     }
                 });
                 Self::Sector { name, at, zeros }
@@ -105,7 +104,8 @@ impl Damage {
                 Self::Unreadable { name, at }
             }
             6 => {
-                state.edit(&name, |content| content.truncate(at));
+                let file = state.file_named(&name)?;
+                state.files[file].live.truncate(at);
                 Self::CutFile { name, len: at }
             }
             7 => {
@@ -158,11 +158,12 @@ fn drop_write(
     chance: &mut Chance,
 ) -> Option<Damage> {
     let (at, data) = pick_batch(journal, position, chance)?;
-    let holds = |content: &[u8]| content.get(at..at + data.len()) == Some(data);
+    let holds = |content: &Content| content.get(at, data.len()).as_deref() == Some(data);
     let segments = state.names.iter().filter(|(name, _)| is_segment(name));
     let mut found = segments.filter(|(_, file)| holds(&state.files[*file].live));
     let name = found.next()?.0.to_string();
-    state.edit(&name, |content| content[at..at + data.len()].fill(0));
+    let file = state.file_named(&name)?;
+    state.files[file].live.put_zeros(at, data.len());
     Some(Damage::DroppedWrite { name, at, len: data.len() })
 }
 
@@ -174,7 +175,7 @@ fn misdirect(
     position: usize,
     chance: &mut Chance,
 ) -> Option<Damage> {
-    let header = SegmentHeader::decode(state.content(&name)?).ok();
+    let header = header_of(state.content(&name)?);
     let (_, data) = match next_first_batch(state, &name).filter(|_| chance.happens(1, 2)) {
         Some(batch) => (0, batch),
         None => {
@@ -184,7 +185,7 @@ fn misdirect(
     };
     let content = state.content(&name)?;
     let block = header.as_ref().map_or(SECTOR_BYTES, block_len);
-    let end = round_up_len(batches_end(content, block).max(used_len(content)), block);
+    let end = round_up_len(batches_end(content, block).max(content.used_len()), block);
     let free = header.is_some() && end > 0 && end + data.len() <= content.len();
     let at = if free && chance.happens(3, 4) {
         end
@@ -193,10 +194,9 @@ fn misdirect(
         chance.below(blocks.max(1)) * block
     };
     let free = free && at >= end && at + data.len() <= content.len();
-    state.edit(&name, |content| {
-        let len = data.len().min(content.len() - at);
-        content[at..at + len].copy_from_slice(&data[..len]);
-    });
+    let arrived = data.len().min(content.len() - at);
+    let file = state.file_named(&name)?;
+    state.files[file].live.put(at, &data[..arrived]);
     Some(Damage::MisdirectedWrite { name, at, len: data.len(), free })
 }
 
@@ -205,23 +205,32 @@ fn next_first_batch(state: &State, name: &str) -> Option<Vec<u8>> {
     let later = state.names.iter().filter(|(other, _)| is_segment(other) && **other > *name);
     let next = later.min_by(|one, other| one.0.cmp(&other.0))?;
     let content = &state.files[next.1].live;
-    let block = block_len(&SegmentHeader::decode(content).ok()?);
+    let header = header_of(content)?;
+    let block = block_len(&header);
     // A marker comes first; the batch behind it is the one that could be taken for the next.
     let mut at = block;
     loop {
-        let BatchBlock::Valid(batch) = read_batch(content, at)? else { return None };
+        let BatchBlock::Valid(batch) = read_batch(content, &header, at)? else { return None };
         let len = round_up_len(batch.batch_len(), block);
         if batch.record_count > 0 {
-            return content.get(at..at + len).map(<[u8]>::to_vec);
+            return content.get(at, len);
         }
         at += len;
     }
 }
 
-fn read_batch(content: &[u8], at: usize) -> Option<BatchBlock> {
-    let header = SegmentHeader::decode(content).ok()?;
-    let block = content.get(at..at + BATCH_HEADER_LEN)?;
-    Some(BatchHeader::read(header.identity.checksum_seed(), block))
+fn header_of(content: &Content) -> Option<SegmentHeader> {
+    let mut block = [0; SECTOR_BYTES];
+    let len = content.read(0, &mut block);
+    SegmentHeader::decode(&block[..len]).ok()
+}
+
+fn read_batch(content: &Content, header: &SegmentHeader, at: usize) -> Option<BatchBlock> {
+    let mut block = [0; BATCH_HEADER_LEN];
+    if content.read(at, &mut block) < block.len() {
+        return None;
+    }
+    Some(BatchHeader::read(header.identity.checksum_seed(), &block))
 }
 
 /// A batch that was written before this position.
@@ -231,8 +240,8 @@ fn pick_batch<'a>(
     chance: &mut Chance,
 ) -> Option<(usize, &'a [u8])> {
     let batches = journal.events[..position].iter().filter_map(|event| match event {
-        Event::Wrote(write) if write.data.starts_with(b"PLB1") => {
-            Some((write.offset, &*write.data))
+        Event::Wrote(write) if write.data.bytes().starts_with(b"PLB1") => {
+            Some((write.offset, write.data.bytes()))
         }
         _ => None,
     });
@@ -249,15 +258,15 @@ pub(super) fn claimed(state: &State) -> u64 {
     for (name, file) in &state.names {
         let content = &state.files[*file].live;
         if **name == *META_NAME {
-            let meta = content.get(..META_LEN).and_then(|bytes| Meta::decode(bytes).ok());
+            let meta = content.get(0, META_LEN).and_then(|bytes| Meta::decode(&bytes).ok());
             claimed = claimed.max(meta.map_or(Lsn::NONE, |meta| meta.durable_lsn));
         }
-        let Some(header) = SegmentHeader::decode(content).ok().filter(|_| is_segment(name)) else {
+        let Some(header) = header_of(content).filter(|_| is_segment(name)) else {
             continue;
         };
         claimed = claimed.max(header.predecessor.end_lsn);
-        for at in (0..content.len()).step_by(block_len(&header)) {
-            if let Some(BatchBlock::Valid(batch)) = read_batch(content, at) {
+        for at in (0..content.used_len()).step_by(block_len(&header)) {
+            if let Some(BatchBlock::Valid(batch)) = read_batch(content, &header, at) {
                 claimed = claimed.max(batch.durable_lsn);
             }
         }
@@ -274,27 +283,23 @@ fn is_segment(name: &str) -> bool {
 }
 
 /// Where the last batch of the segment ends. It may end in zeros that belong to it.
-fn batches_end(content: &[u8], block: usize) -> usize {
-    let end_of = |at| match read_batch(content, at) {
+fn batches_end(content: &Content, block: usize) -> usize {
+    let Some(header) = header_of(content) else { return 0 };
+    let end_of = |at| match read_batch(content, &header, at) {
         Some(BatchBlock::Valid(batch)) => at + batch.batch_len(),
         _ => 0,
     };
-    (0..content.len()).step_by(block).map(end_of).max().unwrap_or(0)
-}
-
-/// Bytes up to the last one that is not zero.
-fn used_len(content: &[u8]) -> usize {
-    content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
+    (0..content.used_len()).step_by(block).map(end_of).max().unwrap_or(0)
 }
 
 impl State {
-    fn content(&self, name: &str) -> Option<&Vec<u8>> {
+    fn content(&self, name: &str) -> Option<&Content> {
         Some(&self.files[self.file_named(name)?].live)
     }
 
-    fn edit(&mut self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    fn edit(&mut self, name: &str, range: Range<usize>, mut change: impl FnMut(&mut [u8])) {
         if let Some(file) = self.file_named(name) {
-            change(Arc::make_mut(&mut self.files[file].live));
+            self.files[file].live.edit(range, |_, part| change(part));
         }
     }
 }

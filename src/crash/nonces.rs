@@ -27,7 +27,7 @@ impl Nonces {
         for event in &journal.events {
             let Event::Wrote(write) = event else { continue };
             if write.offset == 0
-                && let Ok(header) = SegmentHeader::decode(&write.data)
+                && let Ok(header) = SegmentHeader::decode(write.data.bytes())
             {
                 identities.insert(write.file, (header.identity, header.block_bytes));
             }
@@ -46,7 +46,7 @@ impl Nonces {
         write: &PendingWrite,
     ) -> Result<(), String> {
         let start = if write.offset == 0 { usize::try_from(block_bytes).unwrap_or(0) } else { 0 };
-        let Some(batch) = write.data.get(start..) else { return Ok(()) };
+        let Some(batch) = write.data.bytes().get(start..) else { return Ok(()) };
         let BatchBlock::Valid(header) = BatchHeader::read(identity.checksum_seed(), batch) else {
             return Ok(());
         };

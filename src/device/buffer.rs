@@ -103,15 +103,9 @@ struct Memory {
 #[expect(dead_code, reason = "held for what dropping it does")]
 enum Backing {
     Mapped(Arc<Region>),
-    /// For simulated disks, which open a small log ten thousands of times a second.
     #[cfg(feature = "simulated")]
-    Heap(Box<[Page]>),
+    Heap(super::heap::HeapPages),
 }
-
-#[cfg(feature = "simulated")]
-#[derive(Clone)]
-#[repr(align(4096))]
-struct Page(#[expect(dead_code, reason = "reached through the buffer's address")] [u8; PAGE_BYTES]);
 
 // SAFETY: plain memory that is not tied to a thread. Its bytes are reached through the three types
 // below only, each of which says who may touch what.
@@ -138,14 +132,12 @@ impl BlockBuffer {
         Ok(Self { memory: Arc::new(memory) })
     }
 
-    /// As [`Self::allocate`], from the heap.
+    /// As [`Self::allocate`], from the heap and with anything in it.
     #[cfg(feature = "simulated")]
     pub(super) fn on_heap(len: usize) -> Self {
-        let pages = len.max(1).div_ceil(PAGE_BYTES);
-        let mut pages = vec![Page([0; PAGE_BYTES]); pages].into_boxed_slice();
-        // A slice with at least one page is not at address 0.
-        let start = NonNull::from(&mut *pages).cast();
-        let len = pages.len() * PAGE_BYTES;
+        let len = round_up_len(len.max(1), PAGE_BYTES);
+        let mut pages = super::heap::HeapPages::take(len / PAGE_BYTES);
+        let start = pages.start();
         let memory = Memory { start, len, pool_index: None, _backing: Backing::Heap(pages) };
         Self { memory: Arc::new(memory) }
     }

@@ -14,6 +14,8 @@ mod engine;
 mod file;
 mod futex;
 mod geometry;
+#[cfg(feature = "simulated")]
+mod heap;
 mod private_file;
 mod secret;
 #[cfg(feature = "simulated")]

@@ -1,6 +1,9 @@
 //! Finding the segments of a directory and checking that they form one unbroken chain.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::name::{looks_like_segment, segment_first_lsn, segment_name};
 use crate::{
@@ -10,7 +13,9 @@ use crate::{
     lsn::Lsn,
 };
 
-/// Enough of a file to hold its header, and a multiple of any device's alignment.
+/// Enough of a file to hold its header, and a multiple of nearly any device's alignment.
+const USUAL_BLOCK_LEN: usize = 4096;
+/// A multiple of any device's alignment.
 const LARGEST_BLOCK_LEN: usize = 64 << 10;
 const _: () = assert!(LARGEST_BLOCK_LEN as u64 == MAX_BLOCK_BYTES);
 
@@ -68,13 +73,18 @@ pub(crate) fn list_segments(directory: &LogDirectory) -> Result<Vec<(Lsn, PathBu
 pub(crate) fn read_header(
     file: &SegmentFile,
 ) -> Result<std::result::Result<SegmentHeader, HeaderProblem>> {
-    let read = || {
+    let read_first = |most: usize| {
         let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-        let mut block = file.allocate_buffer(len.min(LARGEST_BLOCK_LEN))?;
-        let len = file.read_at(&mut block, 0)?;
-        Ok(SegmentHeader::decode(&block[..len]))
+        let mut bytes = file.allocate_buffer(len.min(most))?;
+        let len = file.read_at(&mut bytes, 0)?;
+        Ok(SegmentHeader::decode(&bytes[..len]))
     };
-    read().map_err(|source: std::io::Error| WalError::Read {
+    // A device whose blocks are larger than this refuses the short read and takes the long one.
+    let read = read_first(USUAL_BLOCK_LEN).or_else(|error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidInput => read_first(LARGEST_BLOCK_LEN),
+        _ => Err(error),
+    });
+    read.map_err(|source| WalError::Read {
         path: file.path().to_owned(),
         offset_bytes: 0,
         source: source.into(),

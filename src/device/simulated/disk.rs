@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Chance, SECTOR_BYTES,
+    Chance, Content, SECTOR_BYTES,
     state::{Event, FileNumber, Name, NameChange, PendingWrite, State},
     walk::{Journal, Walk},
 };
@@ -207,14 +207,14 @@ impl SimulatedDisk {
             ..State::default()
         };
         for (name, file) in &disk.state.names {
-            state.put_file(name, disk.state.files[*file].live.to_vec());
+            state.put_file(name, disk.state.files[*file].live.clone());
         }
         Self::with_state(disk.options.clone(), state)
     }
 
     /// Puts a file there behind the log's back, or changes one.
     pub fn write(&self, name: &str, content: Vec<u8>) {
-        self.lock().state.put_file(name, content);
+        self.lock().state.put_file(name, content.as_slice().into());
     }
 
     /// Removes a file behind the log's back.
@@ -241,8 +241,7 @@ impl fmt::Debug for SimulatedDisk {
 
 impl State {
     /// A file with this content, durable.
-    pub(crate) fn put_file(&mut self, name: &str, content: Vec<u8>) {
-        let content = Arc::new(content);
+    pub(crate) fn put_file(&mut self, name: &str, content: Content) {
         let file = match self.file_named(name) {
             Some(file) => file,
             None => {
@@ -254,7 +253,7 @@ impl State {
                 file
             }
         };
-        self.files[file].live = Arc::clone(&content);
+        self.files[file].live = content.clone();
         self.files[file].durable = content;
     }
 }
@@ -292,11 +291,12 @@ impl Disk {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         self.reserve(file, offset + bytes.len())?;
-        let number = self.push_write(file, offset, bytes.into(), offset + bytes.len());
+        let number = self.push_write(file, offset, bytes, offset + bytes.len());
         if fails { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(number) }
     }
 
-    fn push_write(&mut self, file: FileNumber, offset: usize, data: Arc<[u8]>, end: usize) -> u64 {
+    fn push_write(&mut self, file: FileNumber, offset: usize, data: &[u8], end: usize) -> u64 {
+        let data = data.into();
         let number = self.next_write;
         self.next_write += 1;
         let file_len = end.max(self.state.files[file].live.len());
@@ -324,7 +324,7 @@ impl Disk {
     /// Changes a file's length; the new bytes read as zeros.
     pub(super) fn allocate(&mut self, file: FileNumber, len: usize) -> io::Result<()> {
         self.reserve(file, len)?;
-        let number = self.push_write(file, 0, Arc::default(), len);
+        let number = self.push_write(file, 0, &[], len);
         self.state.complete(file, number);
         Ok(())
     }
@@ -332,7 +332,7 @@ impl Disk {
     /// Writes the whole of a small file through the page cache.
     pub(super) fn write_small(&mut self, file: FileNumber, bytes: &[u8]) -> io::Result<()> {
         self.reserve(file, bytes.len())?;
-        let number = self.push_write(file, 0, bytes.into(), bytes.len());
+        let number = self.push_write(file, 0, bytes, bytes.len());
         self.state.complete(file, number);
         self.flush(file)
     }
@@ -421,7 +421,6 @@ impl Disk {
         if self.state.unreadable.iter().any(bad) {
             return Err(io::Error::from_raw_os_error(libc::ENODATA));
         }
-        buffer[..len].copy_from_slice(&content[start..start + len]);
-        Ok(len)
+        Ok(content.read(start, buffer))
     }
 }

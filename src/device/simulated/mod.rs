@@ -8,6 +8,7 @@
 //! journal again ([`Walk`]) and cutting power at some point: what had not been made durable by then
 //! survives in any part, and the result is another disk.
 
+mod content;
 mod directory;
 mod disk;
 mod engine;
@@ -19,6 +20,7 @@ mod state;
 mod tests;
 mod walk;
 
+pub(crate) use content::Content;
 pub(crate) use directory::{SimulatedDirectory, SimulatedLock};
 pub use disk::{DiskOptions, Fault, SimulatedDisk};
 pub(crate) use file::SimulatedFile;

@@ -6,11 +6,9 @@
 //! survived, in order: a journalling file system keeps a prefix of them, others do not promise
 //! even that. A file's length is that of some write that survived, or the durable one.
 
-use std::sync::Arc;
-
 use super::{
-    Chance, SECTOR_BYTES,
-    state::{FileState, PendingWrite, State, change_names},
+    Chance, Content, SECTOR_BYTES,
+    state::{FileState, PendingWrite, State, change_names, put_part},
 };
 
 /// Which parts of the pending writes survive.
@@ -76,7 +74,7 @@ impl State {
                 state.unreadable.push((state.files.len(), *offset));
             }
             state.names.push((name, state.files.len()));
-            let durable = Arc::clone(&content);
+            let durable = content.clone();
             state.files.push(FileState { live: content, durable, pending: Vec::new() });
         }
         state.durable_names.clone_from(&state.names);
@@ -89,14 +87,11 @@ fn content_after(
     survivors: Survivors,
     chance: &mut Chance,
     physical_block_bytes: usize,
-) -> Arc<Vec<u8>> {
+) -> Content {
+    let mut content = file.durable.clone();
     if file.pending.is_empty() {
-        return Arc::clone(&file.durable);
+        return content;
     }
-    let longest = file.pending.iter().map(|write| write.file_len).max().unwrap_or(0);
-    let durable_len = file.durable.len();
-    let mut content = Vec::with_capacity(longest.max(durable_len));
-    content.extend_from_slice(&file.durable);
     let whole_file = chance.below(file.pending.iter().map(sectors).sum::<usize>().max(1));
     let mut sectors_before = 0;
     for write in &file.pending {
@@ -114,12 +109,12 @@ fn content_after(
             Survivors::OneSector => sectors_before + sector == whole_file,
         };
         let mut any = false;
-        for (sector, bytes) in write.data.chunks(SECTOR_BYTES).enumerate() {
+        for sector in 0..count {
             if survives(sector, chance) {
                 any = true;
-                let start = write.offset + sector * SECTOR_BYTES;
-                grow(&mut content, start + bytes.len());
-                content[start..start + bytes.len()].copy_from_slice(bytes);
+                let start = sector * SECTOR_BYTES;
+                let end = write.data.len().min(start + SECTOR_BYTES);
+                put_part(&mut content, write, start..end);
             }
         }
         // Space and length are metadata, which may arrive without the data.
@@ -129,41 +124,35 @@ fn content_after(
             _ => any || write_survives,
         };
         if length_survives {
-            grow(&mut content, write.file_len);
+            content.grow(write.file_len);
         }
         sectors_before += count;
     }
     if chance.happens(1, 4) {
         tear_a_block(&mut content, file, chance, physical_block_bytes);
     }
-    Arc::new(content)
+    content
 }
 
 /// The block that the device was busy with may hold anything.
 fn tear_a_block(
-    content: &mut [u8],
+    content: &mut Content,
     file: &FileState,
     chance: &mut Chance,
     physical_block_bytes: usize,
 ) {
     let write = &file.pending[chance.below(file.pending.len())];
-    if write.data.is_empty() {
+    if write.data.len() == 0 {
         return;
     }
     let at = write.offset + chance.below(sectors(write)) * SECTOR_BYTES;
     let start = at - at % physical_block_bytes;
     let end = (start + physical_block_bytes).min(content.len());
-    if let Some(block) = content.get_mut(start..end) {
-        chance.fill(block);
+    if start < end {
+        content.edit(start..end, |_, block| chance.fill(block));
     }
 }
 
 fn sectors(write: &PendingWrite) -> usize {
     write.data.len().div_ceil(SECTOR_BYTES)
-}
-
-fn grow(content: &mut Vec<u8>, len: usize) {
-    if content.len() < len {
-        content.resize(len, 0);
-    }
 }

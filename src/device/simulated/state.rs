@@ -5,7 +5,9 @@
 //! change is an [`Event`], so that a life of a disk can be walked through again, and power cut at
 //! any point of it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
+
+use super::content::Content;
 
 pub(crate) type Name = Arc<str>;
 
@@ -63,6 +65,40 @@ pub(crate) enum NameChange {
     Removed(Name, FileNumber),
 }
 
+/// What is written.
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    Bytes(Arc<[u8]>),
+    /// So many zeros.
+    Zeros(usize),
+}
+
+impl Data {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Zeros(len) => *len,
+        }
+    }
+
+    /// The bytes, none for zeros.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Zeros(_) => &[],
+        }
+    }
+}
+
+impl From<&[u8]> for Data {
+    fn from(bytes: &[u8]) -> Self {
+        // Compared with itself one further on: as fast as memory is.
+        let is_zero = bytes.first().is_none_or(|&byte| byte == 0)
+            && bytes.get(1..).is_none_or(|rest| *rest == bytes[..rest.len()]);
+        if is_zero { Self::Zeros(bytes.len()) } else { Self::Bytes(bytes.into()) }
+    }
+}
+
 /// A write that is not durable.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingWrite {
@@ -70,7 +106,7 @@ pub(crate) struct PendingWrite {
     pub(crate) file: FileNumber,
     pub(crate) offset: usize,
     /// Empty for a mere change of length.
-    pub(crate) data: Arc<[u8]>,
+    pub(crate) data: Data,
     /// Length of the file after it, if no other write makes it longer.
     pub(crate) file_len: usize,
     /// The device has taken it. Only what was complete before a flush is covered by it.
@@ -87,8 +123,8 @@ impl PendingWrite {
 /// A file's two images.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FileState {
-    pub(crate) live: Arc<Vec<u8>>,
-    pub(crate) durable: Arc<Vec<u8>>,
+    pub(crate) live: Content,
+    pub(crate) durable: Content,
     pub(crate) pending: Vec<PendingWrite>,
 }
 
@@ -127,12 +163,11 @@ impl State {
             }
             Event::Wrote(write) => {
                 let file = &mut self.files[write.file];
-                put(Arc::make_mut(&mut file.live), write);
+                put(&mut file.live, write);
                 file.pending.push(write.clone());
             }
             Event::Durable(file, numbers) => {
                 let FileState { durable, pending, .. } = &mut self.files[*file];
-                let durable = Arc::make_mut(durable);
                 let (covered, others): (Vec<_>, Vec<_>) =
                     pending.drain(..).partition(|write| numbers.contains(&write.number));
                 // What was written to the same place before lies below it, and never comes later.
@@ -145,9 +180,8 @@ impl State {
             Event::Lost(file, numbers) => {
                 let FileState { live, durable, pending } = &mut self.files[*file];
                 pending.retain(|write| !numbers.contains(&write.number));
-                let mut content = Vec::clone(durable);
-                pending.iter().for_each(|write| put(&mut content, write));
-                *live = Arc::new(content);
+                live.clone_from(durable);
+                pending.iter().for_each(|write| put(live, write));
             }
         }
     }
@@ -183,7 +217,7 @@ impl State {
         for FileState { durable, pending, .. } in &mut self.files {
             pending.iter_mut().for_each(|write| write.complete = true);
             if !volatile_cache {
-                pending.drain(..).for_each(|write| put(Arc::make_mut(durable), &write));
+                pending.drain(..).for_each(|write| put(durable, &write));
             }
         }
     }
@@ -215,9 +249,16 @@ pub(super) fn change_names(names: &mut Vec<(Name, FileNumber)>, change: &NameCha
     }
 }
 
-fn put(content: &mut Vec<u8>, write: &PendingWrite) {
-    if content.len() < write.file_len {
-        content.resize(write.file_len, 0);
+fn put(content: &mut Content, write: &PendingWrite) {
+    content.grow(write.file_len);
+    put_part(content, write, 0..write.data.len());
+}
+
+/// Applies some bytes of a write.
+pub(super) fn put_part(content: &mut Content, write: &PendingWrite, part: Range<usize>) {
+    let offset = write.offset + part.start;
+    match &write.data {
+        Data::Bytes(bytes) => content.put(offset, &bytes[part]),
+        Data::Zeros(_) => content.put_zeros(offset, part.len()),
     }
-    content[write.offset..write.offset + write.data.len()].copy_from_slice(&write.data);
 }
