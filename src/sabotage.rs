@@ -33,11 +33,13 @@ pub enum Sabotage {
     PaddingNotSkipped,
     /// Opening takes every position without a batch for the end of the log.
     NothingIsEverLost,
+    /// A batch states nothing to be durable.
+    StateNothingDurable,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoFlush,
         Self::AcknowledgeEarly,
         Self::RetryFailedFlush,
@@ -50,6 +52,7 @@ impl Sabotage {
         Self::AdvancePastGap,
         Self::PaddingNotSkipped,
         Self::NothingIsEverLost,
+        Self::StateNothingDurable,
     ];
 }
 

@@ -228,7 +228,7 @@ fn a_segment_that_does_not_belong_is_refused() {
         if problem.contains("named after"));
 
     let cut_off = disk.copy();
-    cut_off.write(&oldest, content[..content.len() - BLOCK_BYTES].to_vec());
+    cut_off.write(&oldest, &content[..content.len() - BLOCK_BYTES]);
     assert_refused!(&cut_off, WalError::ChainBroken { problem, .. } if problem.contains("cut off"));
 
     let no_name = disk.copy();

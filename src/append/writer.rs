@@ -176,7 +176,13 @@ impl BatchWriter {
         let starts = batch.outline.starts.take();
         let started = starts.map(|spare| self.start_segment(spare, &mut batch)).transpose()?;
         // Stated in the batch: damage to anything up to here will be noticed.
-        self.last_checksum = batch.encode_header(self.durable_lsn(), clean_close);
+        #[cfg_attr(not(feature = "simulated"), expect(unused_mut, reason = "for a seeded bug"))]
+        let mut stated_lsn = self.durable_lsn();
+        #[cfg(feature = "simulated")]
+        if crate::sabotage::is(crate::sabotage::Sabotage::StateNothingDurable) {
+            stated_lsn = Lsn::NONE;
+        }
+        self.last_checksum = batch.encode_header(stated_lsn, clean_close);
         let sync = self.sync_of(&batch.outline);
         let Some(active) = &mut self.active else { return Err(WalError::Closed) };
         let offset_bytes = active.offset_bytes;

@@ -1,7 +1,7 @@
 //! Damage beyond what a power cut does: rot, writes that were dropped or went elsewhere, files that
 //! were cut, exchanged or lost. And what an image still says of itself afterwards.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
     device::simulated::{Chance, Content, Event, Journal, SECTOR_BYTES, State},
@@ -272,6 +272,24 @@ pub(super) fn claimed(state: &State) -> u64 {
         }
     }
     claimed.get()
+}
+
+/// How many batches hold the records behind `after` and up to `last`.
+pub(super) fn batches_between(state: &State, after: u64, last: u64) -> u64 {
+    let mut found = BTreeSet::new();
+    for (_, file) in state.names.iter().filter(|(name, _)| is_segment(name)) {
+        let content = &state.files[*file].live;
+        let Some(header) = header_of(content) else { continue };
+        for at in (0..content.used_len()).step_by(block_len(&header)) {
+            if let Some(BatchBlock::Valid(batch)) = read_batch(content, &header, at)
+                && batch.record_count > 0
+                && (after + 1..=last).contains(&batch.first_lsn.get())
+            {
+                found.insert(batch.first_lsn);
+            }
+        }
+    }
+    found.len() as u64
 }
 
 fn block_len(header: &SegmentHeader) -> usize {

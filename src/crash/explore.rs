@@ -2,7 +2,7 @@
 
 use super::{
     Outcome,
-    damage::{Damage, claimed},
+    damage::{Damage, batches_between, claimed},
     oracle::{Oracle, Promise},
     plan::Plan,
 };
@@ -153,6 +153,8 @@ impl Image<'_> {
         chance: &mut Chance,
         outcome: &mut Outcome,
     ) -> Result<(), String> {
+        let whole = state.clone();
+        self.oracle.check_claim(claimed(&whole), self.promise)?;
         let Some(damage) = Damage::inflict(&mut state, journal, position, chance) else {
             return self.check(&SimulatedDisk::image(state)).map(drop);
         };
@@ -181,6 +183,9 @@ impl Image<'_> {
                 )));
             }
             outcome.residue += 1;
+            let lost = batches_between(&whole, last, self.promise.acknowledged);
+            outcome.residue_batches_at_most = outcome.residue_batches_at_most.max(lost);
+            outcome.residue_of_several += u64::from(lost > 1);
         }
         self.oracle.check_records(found.records(Lsn::NONE), floor, last).map_err(because)
     }

@@ -101,7 +101,12 @@ impl<'a> Life<'a> {
     fn append(&mut self, wal: &mut SegmentedWal, count: usize) -> Result<(), WalError> {
         let first_of_batch = self.oracle.records.len() as u64 + 1;
         let records: Vec<_> = (0..count).map(|_| self.record()).collect();
-        let expected = records.iter().cloned().map(|record| Expected { record, first_of_batch });
+        let acknowledged_before = self.oracle.now.acknowledged;
+        let expected = records.iter().cloned().map(|record| Expected {
+            record,
+            first_of_batch,
+            acknowledged_before,
+        });
         self.oracle.records.extend(expected);
         // From here on the records may be found, though nobody was promised them.
         self.oracle.now.appended += count as u64;

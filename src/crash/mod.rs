@@ -55,6 +55,10 @@ pub struct Outcome {
     /// Of the damaged, images that came back shorter because nothing in them tells of the records
     /// that the damage took: the residue of `docs/durability.md`.
     pub residue: u64,
+    /// Of these, images that lost more than one acknowledged batch.
+    pub residue_of_several: u64,
+    /// The most acknowledged batches that one of them lost.
+    pub residue_batches_at_most: u64,
     /// Images that were also opened, written to, closed or killed, and recovered again.
     pub opened: u64,
     /// Acknowledged records that were expected, over all images.
@@ -113,6 +117,9 @@ impl Outcome {
         self.damaged += other.damaged;
         self.refused += other.refused;
         self.residue += other.residue;
+        self.residue_of_several += other.residue_of_several;
+        self.residue_batches_at_most =
+            self.residue_batches_at_most.max(other.residue_batches_at_most);
         self.opened += other.opened;
         self.records += other.records;
     }

@@ -14,6 +14,8 @@ pub(super) struct Expected {
     pub(super) record: Record<'static>,
     /// LSN of the first record that was appended together with it.
     pub(super) first_of_batch: u64,
+    /// Every record up to here had been acknowledged by then, which its batch therefore states.
+    pub(super) acknowledged_before: u64,
 }
 
 /// What is promised from some point of a life on.
@@ -107,6 +109,21 @@ impl Oracle {
             ));
         }
         self.check_end(report, promise)
+    }
+
+    /// Holds what an undamaged log states to be durable against a promise: with the last
+    /// acknowledged record it states everything that had been acknowledged before that was
+    /// appended. What lies behind is the residue, whose loss nothing would tell of.
+    pub(super) fn check_claim(&self, claimed: u64, promise: Promise) -> Result<(), String> {
+        let last = promise.acknowledged.checked_sub(1).and_then(|at| self.records.get(index(at)));
+        match last {
+            Some(last) if claimed < last.acknowledged_before => Err(format!(
+                "records up to {} had been acknowledged before {} was appended, and the log states \
+                 no more than {claimed}",
+                last.acknowledged_before, promise.acknowledged
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The part of [`Self::check_report`] that holds for a damaged log too.

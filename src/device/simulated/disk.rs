@@ -213,8 +213,8 @@ impl SimulatedDisk {
     }
 
     /// Puts a file there behind the log's back, or changes one.
-    pub fn write(&self, name: &str, content: Vec<u8>) {
-        self.lock().state.put_file(name, content.as_slice().into());
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        self.lock().state.put_file(name, content.as_ref().into());
     }
 
     /// Removes a file behind the log's back.
