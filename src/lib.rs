@@ -8,7 +8,7 @@
 //!  record    format   append   device/buffer   device    durable        replay
 //!
 //!  floor 8   lib                                  the front door
-//!  floor 7   crash                                the crash matrix, for tests (feature `simulated`)
+//!  floor 7   crash         schedules              power cuts and orders of threads, for tests
 //!  floor 6   wal, then committer                  one owner; shared by threads
 //!  floor 5   append        replay                 never each other
 //!  floor 4   segment                              names, headers, preparation, retirement
@@ -53,6 +53,8 @@ mod record;
 mod replay;
 #[cfg(feature = "simulated")]
 mod sabotage;
+#[cfg(shuttle)]
+mod schedules;
 mod segment;
 mod sync;
 mod telemetry;
@@ -79,5 +81,7 @@ pub mod simulated {
     pub use crate::crash::{CrashMatrix, Outcome, Violation};
     pub use crate::device::simulated::{DiskOptions, Fault, SimulatedDisk};
     pub use crate::sabotage::Sabotage;
+    #[cfg(shuttle)]
+    pub use crate::schedules::{Explored, Misstep, Schedules};
     pub use crate::wal::simulated::{Examined, examine, open, read};
 }

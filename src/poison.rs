@@ -5,10 +5,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
-use crate::{error::WalError, lsn::Lsn};
+use crate::{error::WalError, lsn::Lsn, sync::OnceLock};
 
 /// Whether the log has failed for good, and why. Shared by the writer and the background thread.
 #[derive(Clone, Debug, Default)]

@@ -35,10 +35,49 @@ pub enum Sabotage {
     NothingIsEverLost,
     /// A batch states nothing to be durable.
     StateNothingDurable,
+    /// A waiter remembers the moment from which it waits after it has looked, not before.
+    #[cfg(shuttle)]
+    LookBeforeRemembering,
+    /// A task leaves its waker and does not look once more.
+    #[cfg(shuttle)]
+    NoSecondLook,
+    /// What was handed to the device counts as durable before the device has answered.
+    #[cfg(shuttle)]
+    PublishEarly,
+    /// A batch is written before the last of its records has been encoded.
+    #[cfg(shuttle)]
+    WriteUnfilled,
+    /// Everybody is told before the writer is back, and not again.
+    #[cfg(shuttle)]
+    TellEarly,
+    /// The writer is put back and nobody is told.
+    #[cfg(shuttle)]
+    PutBackInSilence,
+    /// Nobody is told that the log has failed.
+    #[cfg(shuttle)]
+    FailInSilence,
+    /// Everybody in a batch is answered with the newest durable LSN instead of their own.
+    #[cfg(shuttle)]
+    LastLsnForEverybody,
+    /// The driver is not woken for a submission.
+    #[cfg(shuttle)]
+    DriverSleepsOn,
+    /// Whoever wakes everybody looks for sleepers before the event has happened, not after.
+    #[cfg(shuttle)]
+    CountSleepersFirst,
+    /// The log is closed though not everything appended is durable.
+    #[cfg(shuttle)]
+    CloseInAHurry,
+    /// Whoever has nothing to write sleeps without looking whether the log was closed.
+    #[cfg(shuttle)]
+    AdvanceAClosedLog,
+    /// A waiter that finds the log closed does not look again whether its record is durable.
+    #[cfg(shuttle)]
+    OneLookAtAClosedLog,
 }
 
 impl Sabotage {
-    /// All of them.
+    /// Those of a log with one owner: for the crash matrix to catch.
     pub const ALL: [Self; 13] = [
         Self::NoFlush,
         Self::AcknowledgeEarly,
@@ -53,6 +92,24 @@ impl Sabotage {
         Self::PaddingNotSkipped,
         Self::NothingIsEverLost,
         Self::StateNothingDurable,
+    ];
+
+    /// Those that need several threads to show: for the schedules to catch.
+    #[cfg(shuttle)]
+    pub const BETWEEN_THREADS: [Self; 13] = [
+        Self::LookBeforeRemembering,
+        Self::NoSecondLook,
+        Self::PublishEarly,
+        Self::WriteUnfilled,
+        Self::TellEarly,
+        Self::PutBackInSilence,
+        Self::FailInSilence,
+        Self::LastLsnForEverybody,
+        Self::DriverSleepsOn,
+        Self::CountSleepersFirst,
+        Self::CloseInAHurry,
+        Self::AdvanceAClosedLog,
+        Self::OneLookAtAClosedLog,
     ];
 }
 

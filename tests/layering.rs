@@ -38,7 +38,7 @@ const LIBRARY: Building = Building {
         &["segment"],
         &["append", "replay"],
         &["wal", "committer"],
-        &["crash"],
+        &["crash", "schedules"],
     ],
     neighbours: &[
         ("record", "lsn"),

@@ -4,7 +4,7 @@
 //! The buffer's first block is kept free for a segment header, so that a batch that starts a
 //! segment goes to the device in one write together with it.
 
-use std::{ops::Range, sync::Arc, thread, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::Reservation;
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     level::Reach,
     lsn::{Lsn, LsnRange},
     segment::{SegmentContext, Spare},
+    sync::thread,
     telemetry::{SubmittedBatch, Telemetry},
 };
 

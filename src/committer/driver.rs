@@ -2,15 +2,15 @@
 //! that were dropped. It starts with the first submission; callers that block write for themselves
 //! and never need it.
 
-use std::{
-    sync::{Arc, PoisonError},
-    thread::{self, JoinHandle},
-};
+use std::sync::{Arc, PoisonError};
 
 use super::state::{Patience, Shared};
 use crate::{
     error::{Result, WalError},
-    sync::lock,
+    sync::{
+        lock,
+        thread::{self, JoinHandle},
+    },
 };
 
 /// Starts the thread. It ends when the log is closed or has failed.

@@ -4,7 +4,6 @@
 
 use std::{
     sync::{Arc, PoisonError},
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -12,7 +11,10 @@ use super::{lead::Lead, state::Shared};
 use crate::{
     error::{Result, WalError},
     lsn::Lsn,
-    sync::lock,
+    sync::{
+        lock,
+        thread::{self, JoinHandle},
+    },
 };
 
 /// Starts the thread. It ends when the log is closed or has failed.

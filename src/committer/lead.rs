@@ -1,19 +1,16 @@
 //! Writing for all: whoever finds the writer free takes it, writes what has gathered without holding
 //! the lock, puts it back, and tells everybody at once.
 
-use std::{
-    io, mem,
-    sync::{MutexGuard, PoisonError, atomic::Ordering},
-    thread,
-    time::Duration,
-};
+use std::{io, mem, sync::PoisonError, time::Duration};
 
 use super::state::{Patience, Shared, State};
+#[cfg(shuttle)]
+use crate::sabotage::{Sabotage, is};
 use crate::{
     append::{BatchWriter, Room},
     error::{Result, WalError},
     level::Reach,
-    sync::lock,
+    sync::{MutexGuard, atomic::Ordering, lock, thread},
 };
 
 /// With several batches in flight there is always one on its way. After so many rounds a leader
@@ -87,11 +84,17 @@ impl<'a> Lead<'a> {
             let mut batches = mem::take(&mut state.batches);
             drop(state);
             let Some(writer) = &mut self.writer else { return Err(WalError::Closed) };
-            result = batches
-                .drain(..)
-                .try_for_each(|batch| writer.submit(batch, false))
-                .and_then(|()| writer.poll())
-                .and_then(|()| writer.wait_one());
+            result = match batches.is_empty() {
+                // In a log that has failed nothing completes any more, and nothing is taken: who
+                // comes for what waits is to hear of it, and not to come again and again.
+                true => writer.check(),
+                false => batches.drain(..).try_for_each(|batch| writer.submit(batch, false)),
+            };
+            #[cfg(shuttle)]
+            if is(Sabotage::PublishEarly) {
+                shared.publish_early(writer);
+            }
+            result = result.and_then(|()| writer.poll()).and_then(|()| writer.wait_one());
             shared.publish(writer);
             let goes_on = result.is_ok() && writer.is_busy();
 
@@ -112,7 +115,18 @@ impl<'a> Lead<'a> {
             shared.tell_everybody(false);
             state = lock(&shared.state);
         }
+        #[cfg(shuttle)]
+        if is(Sabotage::TellEarly) {
+            shared.tell_everybody(result.is_err());
+        }
         self.put_back(state);
+        #[cfg(shuttle)]
+        if is(Sabotage::TellEarly)
+            || is(Sabotage::PutBackInSilence)
+            || (is(Sabotage::FailInSilence) && result.is_err())
+        {
+            return result;
+        }
         shared.tell_everybody(result.is_err());
         result
     }

@@ -16,11 +16,7 @@ use std::{
     mem,
     path::Path,
     slice,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -39,7 +35,12 @@ use crate::{
     record::{Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
     segment::{SegmentInfo, TruncateOutcome},
-    sync::lock,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+        lock,
+        thread::JoinHandle,
+    },
     telemetry::WalCounters,
     wal::SegmentedWal,
 };
@@ -173,6 +174,10 @@ impl GroupCommitter {
         self.prepare_for::<L>()?;
         let range = self.shared().append(records, L::REACH, Patience::Forever)?;
         self.shared().wait_for(range.last, L::REACH, Patience::Forever)?;
+        #[cfg(shuttle)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::LastLsnForEverybody) {
+            return Ok(LsnRange { last: self.durable_lsn(), ..range });
+        }
         Ok(range)
     }
 

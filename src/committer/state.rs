@@ -2,10 +2,7 @@
 //! far the other half has got.
 
 use std::{
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +17,11 @@ use crate::{
     level::Reach,
     lsn::Lsn,
     poison::Poison,
-    sync::lock,
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        lock, now,
+    },
     telemetry::Telemetry,
     wal::Log,
 };
@@ -159,10 +160,34 @@ impl Shared {
         self.reached(Reach::Durable)
     }
 
+    /// Whether every record up to `lsn` has got so far.
+    ///
+    /// # Errors
+    ///
+    /// It never will: the log has failed, or has been let go of.
+    pub(super) fn has_reached(&self, lsn: Lsn, reach: Reach) -> Result<bool> {
+        if self.reached(reach) >= lsn {
+            return Ok(true);
+        }
+        let Err(error) = self.check() else { return Ok(false) };
+        #[cfg(shuttle)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::OneLookAtAClosedLog) {
+            return Err(error);
+        }
+        // It may have got there since that look, and the log been closed then.
+        if self.reached(reach) >= lsn { Ok(true) } else { Err(error) }
+    }
+
     /// Takes note of how far a writer has got.
     pub(super) fn publish(&self, writer: &BatchWriter) {
         self.written_lsn.store(writer.written_lsn().get(), Ordering::Release);
         self.durable_lsn.store(writer.durable_lsn().get(), Ordering::Release);
+    }
+
+    /// A bug on purpose.
+    #[cfg(shuttle)]
+    pub(super) fn publish_early(&self, writer: &BatchWriter) {
+        self.durable_lsn.store(writer.submitted_lsn().get(), Ordering::Release);
     }
 
     /// Tells threads and tasks that something was published, or that the log has failed.
@@ -181,6 +206,15 @@ impl Shared {
     pub(super) fn check(&self) -> Result<()> {
         self.poison.check(self.durable_lsn())?;
         if self.is_shut.load(Ordering::SeqCst) { Err(WalError::Closed) } else { Ok(()) }
+    }
+
+    /// Whether the log has been closed or let go of.
+    pub(super) fn is_shut(&self) -> bool {
+        #[cfg(shuttle)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::AdvanceAClosedLog) {
+            return false;
+        }
+        self.is_shut.load(Ordering::SeqCst)
     }
 
     /// Lets go of the log as it is, as a crash would.
@@ -205,7 +239,7 @@ impl Patience {
     pub(super) fn is_over(self) -> bool {
         match self {
             Self::Forever => false,
-            Self::Until(end) => Instant::now() >= end,
+            Self::Until(end) => now() >= end,
             Self::None => true,
         }
     }
@@ -214,7 +248,7 @@ impl Patience {
     pub(super) fn left(self) -> Option<Duration> {
         match self {
             Self::Forever => None,
-            Self::Until(end) => Some(end.saturating_duration_since(Instant::now())),
+            Self::Until(end) => Some(end.saturating_duration_since(now())),
             Self::None => Some(Duration::ZERO),
         }
     }

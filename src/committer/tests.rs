@@ -1,5 +1,7 @@
 //! Callers whose time runs out while somebody else writes: the test itself takes the writer.
 
+#[cfg(feature = "simulated")]
+use std::slice;
 use std::time::{Duration, Instant};
 
 use super::{CommitPolicy, GroupCommitter, lead::Lead, state::Patience};
@@ -10,6 +12,12 @@ use crate::{
     record::{Record, RecordKind},
     sync::lock,
     wal::SegmentedWal,
+};
+#[cfg(feature = "simulated")]
+use crate::{
+    device::simulated::{DiskOptions, Fault, SimulatedDisk},
+    level::Reach,
+    wal::simulated,
 };
 
 fn committer() -> (tempfile::TempDir, GroupCommitter) {
@@ -36,6 +44,32 @@ fn take_lead(log: &GroupCommitter) -> Lead<'_> {
 
 fn write(log: &GroupCommitter, lead: Lead<'_>) {
     lead.write_what_gathered(lock(&log.shared().state), Patience::Forever).expect("written");
+}
+
+/// With a batch that failed in flight for ever, and the next one waiting.
+#[test]
+#[cfg(feature = "simulated")]
+fn whoever_leads_a_failed_log_is_told_so() {
+    let fault = Some(Fault::Write(10));
+    let disk = SimulatedDisk::new(DiskOptions { fault, ..DiskOptions::default() });
+    let mut config = SegmentedWalConfig::new("");
+    (config.buffer_size, config.segment_size, config.pipeline_depth) = (4096, 1 << 20, 1);
+    config.idle_marker_after = Duration::from_secs(3600);
+    let wal = simulated::open(&disk, config).expect("opens");
+    let log = GroupCommitter::start(wal, CommitPolicy::Greedy).expect("starts");
+    let large = Record::new(RecordKind::PUT, vec![7; 5000]);
+    let append = || log.shared().append(slice::from_ref(&large), Reach::Durable, Patience::None);
+    append().expect("there is room");
+    let mut outcome = Ok(());
+    while outcome.is_ok() {
+        append().expect("there is room for one more");
+        outcome = Lead::take(log.shared(), lock(&log.shared().state))
+            .map(|(lead, state)| lead.write_what_gathered(state, Patience::None))
+            .expect("nobody writes");
+    }
+    assert!(lock(&log.shared().state).has_work(), "the second batch waits");
+    let next = log.shared().advance(Patience::None);
+    assert!(next.is_err_and(|error| error.is_poisoned()));
 }
 
 #[test]

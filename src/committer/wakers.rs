@@ -1,8 +1,11 @@
 //! The wakers of tasks that wait for records to get somewhere, and waking them in one pass.
 
-use std::{collections::VecDeque, mem, sync::Mutex, task::Waker};
+use std::{collections::VecDeque, mem, task::Waker};
 
-use crate::{lsn::Lsn, sync::lock};
+use crate::{
+    lsn::Lsn,
+    sync::{Mutex, lock},
+};
 
 /// The wakers of tasks by the LSN they await. LSNs are dense, so a position is an index; memory
 /// is bounded by the records between the durable LSN and the last one appended.

@@ -213,6 +213,12 @@ impl SharedBuffer {
     ///
     /// Itself, while a part is still with somebody.
     pub(crate) fn into_whole(mut self) -> Result<BlockBuffer, Self> {
+        #[cfg(shuttle)]
+        crate::sync::others_may_run();
+        #[cfg(shuttle)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::WriteUnfilled) {
+            return Ok(BlockBuffer { memory: self.memory });
+        }
         // Acquires what the last owner of each part released when it dropped it. Nobody but this
         // exclusive owner could have made another part since.
         if Arc::get_mut(&mut self.memory).is_some() {
@@ -237,10 +243,21 @@ impl Deref for BufferPart {
 
 impl DerefMut for BufferPart {
     fn deref_mut(&mut self) -> &mut [u8] {
+        // Between getting the part and filling it.
+        #[cfg(shuttle)]
+        crate::sync::others_may_run();
         // SAFETY: the range was checked to be inside the memory when it was given out.
         let start = unsafe { self.memory.start.add(self.range.start) };
         // SAFETY: as above, and borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.range.len()) }
+    }
+}
+
+/// Between filling the part and publishing it.
+#[cfg(shuttle)]
+impl Drop for BufferPart {
+    fn drop(&mut self) {
+        crate::sync::others_may_run();
     }
 }
 

@@ -4,10 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use super::{MetaStore, name::retired_name};
@@ -16,7 +13,11 @@ use crate::{
     error::{Result, WalError},
     lsn::Lsn,
     poison::Poison,
-    sync::lock,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+        lock,
+    },
 };
 
 /// One segment file, as listed.

@@ -1,6 +1,6 @@
 //! Keeping `wal.meta`: one owner of the file, replaced atomically and only ever moved forward.
 
-use std::{io, path::PathBuf, sync::Mutex};
+use std::{io, path::PathBuf};
 
 use super::name::META_NAME;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     error::{Result, WalError},
     format::{FORMAT_VERSION, META_LEN, Meta, MetaProblem},
     lsn::Lsn,
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// The file and what it says.

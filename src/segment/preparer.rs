@@ -7,11 +7,9 @@ mod inline;
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        Arc,
         mpsc::{Receiver, RecvError, Sender, TryRecvError, channel, sync_channel},
     },
-    thread::{self, JoinHandle},
 };
 
 use super::{
@@ -25,7 +23,12 @@ use crate::{
     error::{Result, WalError},
     format::Meta,
     poison::Poison,
-    sync::lock,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+        lock,
+        thread::{self, JoinHandle},
+    },
     telemetry::Telemetry,
 };
 

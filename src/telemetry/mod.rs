@@ -9,11 +9,7 @@ mod histograms;
 mod pace;
 mod window;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::{fmt, sync::Arc, time::Instant};
 
 pub use counters::WalCounters;
 pub use histogram::{HistogramSummary, WalHistogram};
@@ -22,7 +18,10 @@ pub use pace::CommitPace;
 use pace::PaceEstimator;
 pub(crate) use window::WindowController;
 
-use crate::{lsn::Lsn, sync::lock};
+use crate::{
+    lsn::Lsn,
+    sync::{Mutex, lock, now},
+};
 
 /// Where everything that happens in a log is noted. Clones note in the same place, so that the
 /// threads that write, prepare segments and answer questions each have one.
@@ -122,7 +121,7 @@ impl Telemetry {
         };
         Self {
             shared: Arc::new(Shared {
-                origin: Instant::now(),
+                origin: now(),
                 noted: Mutex::new(noted),
                 #[cfg(feature = "metrics")]
                 facade: facade::Facade::new(),
@@ -132,7 +131,7 @@ impl Telemetry {
 
     /// The time on the log's clock.
     pub(crate) fn now_ns(&self) -> u64 {
-        u64::try_from(self.shared.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(now().duration_since(self.shared.origin).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The write of a batch has completed.

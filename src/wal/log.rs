@@ -1,10 +1,7 @@
 //! What a log is beside the records on their way: its directory, segments, settings and lock.
 //! Shared by the writer and by everybody who reads or truncates.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{path::Path, sync::Arc};
 
 use crate::{
     config::SegmentedWalConfig,
@@ -15,7 +12,7 @@ use crate::{
     record::{KnownKinds, LogRecord},
     replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader},
     segment::{MetaStore, Preparer, SegmentCatalog, SegmentInfo, TruncateOutcome},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// The parts of an open log that do not depend on who writes it.

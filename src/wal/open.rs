@@ -1,11 +1,7 @@
 //! Opening a log: lock, geometry, recovery, and a fresh segment to go on in. No existing byte of a
 //! segment is changed, whatever is found.
 
-use std::{
-    io,
-    num::TryFromIntError,
-    sync::{Arc, Mutex},
-};
+use std::{io, num::TryFromIntError, sync::Arc};
 
 use super::{Log, SegmentedWal};
 use crate::{
@@ -20,6 +16,7 @@ use crate::{
         CatalogEntry, MetaStore, Preparer, PreparerOptions, SegmentCatalog, SegmentContext,
         list_segments, read_meta,
     },
+    sync::Mutex,
     telemetry::Telemetry,
 };
 

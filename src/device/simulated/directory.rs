@@ -16,6 +16,7 @@ use super::{
 use crate::{
     device::{ActiveEngine, Device, Engine, EngineReport, Geometry, blocking::BlockingEngine},
     sabotage::{Sabotage, is},
+    sync::others_may_run,
 };
 
 /// An open directory. Dead once the process that opened it has ended.
@@ -70,6 +71,7 @@ impl SimulatedDirectory {
     }
 
     pub(crate) fn create_file(&self, path: &Path) -> io::Result<SimulatedFile> {
+        others_may_run();
         let mut disk = self.enter()?;
         let name = name_of(path)?;
         if disk.state.file_named(&name).is_some() {
@@ -85,6 +87,7 @@ impl SimulatedDirectory {
     }
 
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        others_may_run();
         let mut disk = self.enter()?;
         let (_, number) = disk.find(from)?;
         disk.rename(NameChange::Moved(name_of(to)?, number));
@@ -92,6 +95,7 @@ impl SimulatedDirectory {
     }
 
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        others_may_run();
         let mut disk = self.enter()?;
         let (name, number) = disk.find(path)?;
         disk.rename(NameChange::Removed(name, number));
@@ -99,6 +103,7 @@ impl SimulatedDirectory {
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
+        others_may_run();
         self.enter()?.sync_names()
     }
 
@@ -119,6 +124,7 @@ impl SimulatedDirectory {
 
     /// A new file, written and flushed. One of that name is replaced.
     pub(crate) fn write_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        others_may_run();
         let mut disk = self.enter()?;
         let number = disk.create(name_of(path)?);
         disk.write_small(number, bytes)

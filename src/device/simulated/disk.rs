@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -13,7 +13,6 @@ use super::{
 use crate::{
     device::WriteSync,
     sabotage::{Sabotage, is},
-    sync::lock,
 };
 
 /// What kind of disk it is.
@@ -129,7 +128,9 @@ impl SimulatedDisk {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Disk> {
-        lock(&self.shared)
+        // Not a lock of `crate::sync`: nobody else runs while it is held, and looking at an image
+        // is no moment at which the order of things matters.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the process that uses the disk: its handles are dead, its lock is free, and what it had
@@ -154,6 +155,12 @@ impl SimulatedDisk {
     /// How much has happened so far.
     pub(crate) fn position(&self) -> usize {
         self.lock().events.len()
+    }
+
+    /// See [`State::least`].
+    #[cfg(shuttle)]
+    pub(crate) fn least(&self, written: bool) -> Self {
+        Self::image(self.lock().state.least(written))
     }
 
     /// What has happened, from the beginning.

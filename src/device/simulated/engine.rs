@@ -7,6 +7,7 @@ use super::{SimulatedFile, state::FileNumber};
 use crate::{
     device::{Completion, Device, SegmentFile, Wait, WriteRequest},
     sabotage::{Sabotage, is},
+    sync::others_may_run,
 };
 
 /// Requests in flight.
@@ -52,6 +53,7 @@ impl SimulatedEngine {
 
     /// Completes one request that is in flight, any of them.
     fn complete_one(&mut self) {
+        others_may_run();
         let Some(index) = self.choose() else { return };
         match self.in_flight.swap_remove(index) {
             InFlight::Write { request, until, number } => {
@@ -114,6 +116,7 @@ impl SimulatedEngine {
 
 /// Starts what is left of a write; returns its number and how far it goes.
 fn start_on_device(request: &WriteRequest, written: usize) -> io::Result<(u64, usize)> {
+    others_may_run();
     let file = simulated(&request.file)?;
     let mut disk = file.enter()?;
     let rest = &request.buffer[request.range.clone()][written..];

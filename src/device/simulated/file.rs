@@ -6,6 +6,7 @@ use super::{SimulatedDisk, disk::Disk, state::FileNumber};
 use crate::{
     device::WriteSync,
     sabotage::{Sabotage, is},
+    sync::others_may_run,
 };
 
 /// An open file. Dead once the process that opened it has ended.
@@ -47,6 +48,7 @@ impl SimulatedFile {
         offset_bytes: u64,
         sync: WriteSync,
     ) -> io::Result<usize> {
+        others_may_run();
         let mut disk = self.enter()?;
         disk.interrupted()?;
         let taken = disk.taken(bytes.len());
@@ -56,10 +58,12 @@ impl SimulatedFile {
     }
 
     pub(crate) fn flush(&self) -> io::Result<()> {
+        others_may_run();
         self.enter()?.flush(self.number)
     }
 
     pub(crate) fn allocate(&self, len_bytes: u64) -> io::Result<()> {
+        others_may_run();
         let len = usize::try_from(len_bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.enter()?.allocate(self.number, len)
     }

@@ -6,6 +6,8 @@
 //! survived, in order: a journalling file system keeps a prefix of them, others do not promise
 //! even that. A file's length is that of some write that survived, or the durable one.
 
+#[cfg(shuttle)]
+use super::state::put;
 use super::{
     Chance, Content, SECTOR_BYTES,
     state::{FileState, PendingWrite, State, change_names, put_part},
@@ -74,6 +76,32 @@ impl State {
                 state.unreadable.push((state.files.len(), *offset));
             }
             state.names.push((name, state.files.len()));
+            let durable = content.clone();
+            state.files.push(FileState { live: content, durable, pending: Vec::new() });
+        }
+        state.durable_names.clone_from(&state.names);
+        state
+    }
+}
+
+#[cfg(shuttle)]
+impl State {
+    /// The least that is left: what is durable, and with `written` also what the device has only
+    /// written, as if the process had ended and the machine had stayed on.
+    pub(crate) fn least(&self, written: bool) -> Self {
+        let names = if written { &self.names } else { &self.durable_names };
+        let mut state = Self {
+            directory_exists: self.directory_is_durable,
+            directory_is_durable: self.directory_is_durable,
+            ..Self::default()
+        };
+        for (name, number) in names {
+            let FileState { durable, pending, .. } = &self.files[*number];
+            let mut content = durable.clone();
+            for write in pending.iter().filter(|write| written && write.complete) {
+                put(&mut content, write);
+            }
+            state.names.push((name.clone(), state.files.len()));
             let durable = content.clone();
             state.files.push(FileState { live: content, durable, pending: Vec::new() });
         }

@@ -249,7 +249,7 @@ pub(super) fn change_names(names: &mut Vec<(Name, FileNumber)>, change: &NameCha
     }
 }
 
-fn put(content: &mut Content, write: &PendingWrite) {
+pub(super) fn put(content: &mut Content, write: &PendingWrite) {
     content.grow(write.file_len);
     put_part(content, write, 0..write.data.len());
 }

@@ -1,13 +1,10 @@
 //! The background thread's work without the thread, for simulated disks: everything on one follows
 //! from its seed, and so does when this is done.
 
-use std::{
-    fmt,
-    sync::{Mutex, mpsc::Receiver},
-};
+use std::{fmt, sync::mpsc::Receiver};
 
 use super::{Job, Preparer, Worker};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The worker, and what it is to do.
 pub(super) struct Inline(Mutex<(Worker, Receiver<Job>)>);
