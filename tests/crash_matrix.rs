@@ -39,7 +39,8 @@ fn explore(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<Outcome, Vio
                 break;
             }
             let seeds = first..seeds.end.min(first + SEEDS_AT_ONCE);
-            let matrix = CrashMatrix { seeds, images_per_seed: IMAGES_PER_SEED, sabotage };
+            let matrix =
+                CrashMatrix { seeds, images_per_seed: IMAGES_PER_SEED, sabotage, settings: None };
             let part = matrix.run().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             total.add(&part);
         }

@@ -1,18 +1,18 @@
 //! Everything that follows from a stored run: the analysis, the recommended settings and the
 //! report. Reads the run's folder and nothing else, so the same folder gives the same answer.
 
+use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use comfy_table::Table;
 
 use crate::recommend::{add_merged_p999, analyse, recommended_toml};
 use crate::report::{self, Style, terminal_summary};
 use crate::store::RunFolder;
-use crate::store::schema::{TrialResult, TrialStatus};
-
-const RECOMMENDED: &str = "recommended.toml";
+use crate::store::certificate::{Certificate, RECOMMENDED, Standing, certified_settings, run_of};
+use crate::store::schema::{Analysis, Manifest, TrialResult, TrialStatus};
 
 /// Columns where the output is no terminal.
 const WIDTH_DEFAULT: u16 = 100;
@@ -26,6 +26,8 @@ pub(crate) struct Conclusion {
     pub(crate) report_html: PathBuf,
     /// Whether there are settings to recommend.
     pub(crate) recommended: bool,
+    /// Whether somebody should certify them next.
+    pub(crate) uncertified: bool,
     /// Whether a trial lost or altered a record, or its log failed.
     pub(crate) trial_failed: bool,
 }
@@ -42,20 +44,61 @@ pub(crate) fn conclude(folder: &Path) -> Result<Conclusion> {
     add_merged_p999(&mut analysis, &trials, &folder.latency_ns_by_config(&trials)?);
     folder.write_analysis(&analysis)?;
     let verified_records = trials.iter().map(|trial| trial.verified_records).sum();
-    match recommended_toml(&manifest, &analysis, verified_records) {
+    let standing = match recommended_toml(&manifest, &analysis, verified_records, None) {
+        Some(settings) => {
+            let file = folder.path().join(RECOMMENDED);
+            let settings = certified_settings(&settings, is_encrypted(&manifest, &analysis))?;
+            Some(Standing::of(&settings, Certificate::beside(&file)?))
+        }
+        None => None,
+    };
+    match recommended_toml(&manifest, &analysis, verified_records, standing.as_ref()) {
         Some(settings) => {
             folder.write_artifact(RECOMMENDED, settings.as_bytes())?;
         }
         None => folder.remove_artifact(RECOMMENDED)?,
     }
-    let written = report::write_all(&folder, &manifest, &trials, &analysis)?;
+    let written = report::write_all(&folder, &manifest, &trials, &analysis, standing.as_ref())?;
     let is_failure = |trial: &TrialResult| matches!(trial.status, TrialStatus::Failed { .. });
     Ok(Conclusion {
-        summary: terminal_summary(&manifest, &trials, &analysis, style()),
+        summary: terminal_summary(&manifest, &trials, &analysis, standing.as_ref(), style()),
         report_html: written.report_html,
         recommended: analysis.recommendation.is_some(),
+        uncertified: standing.is_some_and(|standing| !matches!(standing, Standing::OfThese(_))),
         trial_failed: trials.iter().any(is_failure),
     })
+}
+
+/// Refuses a run whose recommendation was changed by hand: whatever is concluded from the run again
+/// would undo that.
+///
+/// # Errors
+/// When it was, or the run is damaged.
+pub(crate) fn is_as_concluded(path: &Path) -> Result<()> {
+    let Some(path) = run_of(path).filter(|folder| folder.join(RECOMMENDED).is_file()) else {
+        return Ok(());
+    };
+    let file = path.join(RECOMMENDED);
+    let (folder, manifest) = RunFolder::open(path)?;
+    let analysis = folder.analysis()?;
+    let encrypted = is_encrypted(&manifest, &analysis);
+    let unusable = || format!("cannot use {}", file.display());
+    let text = fs::read_to_string(&file).with_context(unusable)?;
+    let found = certified_settings(&text, encrypted).with_context(unusable)?;
+    let concluded = recommended_toml(&manifest, &analysis, 0, None).unwrap_or_default();
+    if certified_settings(&concluded, encrypted).is_ok_and(|concluded| concluded == found) {
+        return Ok(());
+    }
+    bail!(
+        "{} is not what its run recommends any more; copy it out of the run's folder and certify \
+         the copy, or make it again with `plimsoll report {}`",
+        file.display(),
+        path.display()
+    )
+}
+
+fn is_encrypted(manifest: &Manifest, analysis: &Analysis) -> bool {
+    analysis.recommended(manifest).is_some_and(|chosen| chosen.settings.encryption)
 }
 
 fn style() -> Style {

@@ -13,16 +13,19 @@ mod host;
 mod profile;
 mod scratch;
 mod stats;
-// Floor 3: the load and the measuring. Only `workload` uses the library to write.
+mod ticker;
+// Floor 3: the load and the measuring. Of what measures, only `workload` uses the library.
 mod measure;
 mod workload;
 // Floor 4: what a run leaves on disk.
 mod store;
 // Floor 5: the verbs, which never import each other.
 mod bench;
+mod certify;
 mod recommend;
 mod report;
 mod sweep;
+mod torture;
 // Floor 6: joining them.
 mod conclude;
 
@@ -33,10 +36,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use bench::BenchError;
-use cli::{BenchArgs, Cli, ReportArgs, SweepArgs, Verb};
-use conclude::{Conclusion, conclude};
+use certify::CertifyError;
+use cli::{BenchArgs, CertifyArgs, Cli, ReportArgs, SweepArgs, TortureArgs, Verb};
+use conclude::{Conclusion, conclude, is_as_concluded};
 use host::{CountingAllocator, INSTRUMENTED_SYSTEM};
+use store::certificate::Verdict;
 use sweep::{Outcome, SweepError};
+use torture::TortureError;
 
 /// Counts allocations, so that `bench` can say how many of them a commit costs.
 #[global_allocator]
@@ -54,6 +60,12 @@ fn main() -> ExitCode {
         Verb::Sweep(args) => sweep_verb(&args),
         Verb::Report(args) => report_verb(&args),
         Verb::Bench(args) => bench_verb(&args),
+        Verb::Torture(args) => torture_verb(&args),
+        Verb::Certify(args) => certify_verb(&args),
+        Verb::Victim(args) => {
+            torture::victim(&args);
+            EXIT_TRIAL_FAILED
+        }
         Verb::Spin => {
             bench::spin();
             EXIT_PASS
@@ -105,12 +117,70 @@ fn bench_verb(args: &BenchArgs) -> u8 {
     }
 }
 
+fn torture_verb(args: &TortureArgs) -> u8 {
+    match torture::run(args) {
+        Ok(tortured) => {
+            print(&tortured.text);
+            if tortured.interrupted {
+                EXIT_INTERRUPTED
+            } else if tortured.conclusive {
+                EXIT_PASS
+            } else {
+                EXIT_INCONCLUSIVE
+            }
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            match error {
+                TortureError::Lost(_) => EXIT_TRIAL_FAILED,
+                TortureError::Refused(_) => EXIT_REFUSED,
+                TortureError::Usage(_) | TortureError::Broken(_) => EXIT_USAGE,
+            }
+        }
+    }
+}
+
+fn certify_verb(args: &CertifyArgs) -> u8 {
+    match certify_and_report(args) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error.to_string());
+            match error {
+                CertifyError::Refused(_) => EXIT_REFUSED,
+                CertifyError::Usage(_) | CertifyError::Broken(_) => EXIT_USAGE,
+                CertifyError::Interrupted => EXIT_INTERRUPTED,
+            }
+        }
+    }
+}
+
+/// A run's report shows its certificate, so it is made again.
+fn certify_and_report(args: &CertifyArgs) -> Result<u8, CertifyError> {
+    is_as_concluded(&args.run).map_err(CertifyError::Usage)?;
+    let certified = certify::run(args)?;
+    if let Some(run) = &certified.run {
+        conclude(run).map_err(CertifyError::Broken)?;
+    }
+    if !args.quiet {
+        print(&format!("{}\n", certified.text));
+    }
+    print(&format!("{}\n", certified.certificate.display()));
+    Ok(match certified.verdict {
+        Verdict::Certified => EXIT_PASS,
+        Verdict::Broken => EXIT_TRIAL_FAILED,
+        Verdict::Inconclusive => EXIT_INCONCLUSIVE,
+    })
+}
+
 /// Makes everything that follows from a stored run, and says where it is.
 fn conclude_and_print(folder: &Path, quiet: bool) -> u8 {
     match conclude(folder) {
         Ok(conclusion) => {
             if !quiet {
                 print(&format!("{}\n", conclusion.summary));
+                if conclusion.uncertified {
+                    print(&format!("Next: plimsoll certify {}\n\n", folder.display()));
+                }
             }
             print(&format!("{}\n", conclusion.report_html.display()));
             exit_code(&conclusion)

@@ -139,6 +139,18 @@ pub(crate) fn format_seconds(seconds: f64) -> String {
     }
 }
 
+/// A count with its thousands grouped.
+pub(crate) fn format_count(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}
+
 /// Prints a rate: `23.4 k/s`.
 pub(crate) fn format_rate(rate_per_second: f64) -> String {
     format_scaled(rate_per_second, RATE)

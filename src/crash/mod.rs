@@ -17,6 +17,7 @@ mod plan;
 use std::{fmt, ops::Range};
 
 use crate::{
+    config::SegmentedWalConfig,
     device::simulated::Chance,
     sabotage::{self, Sabotage},
 };
@@ -36,6 +37,12 @@ pub struct CrashMatrix {
     pub images_per_seed: usize,
     /// A bug that is to be caught.
     pub sabotage: Option<Sabotage>,
+    /// Settings of every history, sizes included; `None` draws others for each, which explores
+    /// more of the code in less time. The disks are drawn either way, and so is the engine where
+    /// it is [`Engine::Auto`](crate::Engine::Auto). With keys the log is sealed, under keys of the
+    /// matrix's own. What only a group commit knows, `commit_window`, plays no part, nor does
+    /// `dir`.
+    pub settings: Option<SegmentedWalConfig>,
 }
 
 /// What was explored, in numbers.
@@ -101,7 +108,7 @@ impl CrashMatrix {
         sabotage::with(self.sabotage, || {
             let mut outcome = Outcome::default();
             for seed in self.seeds.clone() {
-                run_history(seed, self.images_per_seed, &mut outcome)?;
+                run_history(self, seed, &mut outcome)?;
             }
             Ok(outcome)
         })
@@ -125,9 +132,10 @@ impl Outcome {
     }
 }
 
-fn run_history(seed: u64, images: usize, outcome: &mut Outcome) -> Result<(), Violation> {
+fn run_history(matrix: &CrashMatrix, seed: u64, outcome: &mut Outcome) -> Result<(), Violation> {
+    let images = matrix.images_per_seed;
     let mut chance = Chance::new(seed);
-    let mut plan = Plan::draw(&mut chance);
+    let mut plan = Plan::draw(&mut chance, matrix.settings.as_ref());
     let mut oracle = Oracle::default();
     let mut nonces = Nonces::default();
     let mut disk = plan.new_disk(&mut chance);

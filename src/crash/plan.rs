@@ -9,15 +9,22 @@ use crate::{
         Durability, Engine,
         simulated::{Chance, DiskOptions, Event, Fault, Journal, SimulatedDisk, Walk},
     },
+    record::{KnownKinds, MAX_PAYLOAD_BYTES},
     sabotage::{Sabotage, is},
 };
 
 /// Events that a violation shows.
 const TRACED_EVENTS: usize = 30;
 
+/// Sizes up to which a segment is filled by records of any kind. Larger ones need large records to
+/// roll over within a life.
+const SMALL_SEGMENT_BYTES: u64 = 128 << 10;
+
 /// The settings of one history.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// What every life has to use; drawn anew now and then if there is none.
+    settings: Option<SegmentedWalConfig>,
     pub(super) config: SegmentedWalConfig,
     disk: DiskOptions,
     /// Every key used so far; `None` while the log is in clear.
@@ -32,11 +39,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn draw(chance: &mut Chance) -> Self {
-        let physical_block_bytes = chance.pick(&[512, 512, 512, 4096]);
+    /// A history with these settings, or with settings of its own.
+    pub(super) fn draw(chance: &mut Chance, settings: Option<&SegmentedWalConfig>) -> Self {
+        let physical_block_bytes = match settings {
+            Some(settings) => draw_block_below(settings.alignment, chance),
+            None => chance.pick(&[512, 512, 512, 4096]),
+        };
         let disk = DiskOptions {
             physical_block_bytes,
-            logical_block_bytes: chance.pick(&[512, physical_block_bytes]),
+            logical_block_bytes: chance.pick(&[512, physical_block_bytes.min(4096)]),
             volatile_cache: chance.happens(7, 8),
             fua: chance.happens(1, 2),
             flush_covers_device: chance.happens(1, 2),
@@ -44,6 +55,7 @@ impl Plan {
             ..DiskOptions::default()
         };
         let mut plan = Self {
+            settings: settings.cloned(),
             config: SegmentedWalConfig::default(),
             disk,
             keys: None,
@@ -52,15 +64,43 @@ impl Plan {
             record_bytes: 0,
             settled: true,
         };
-        if chance.happens(1, 5) || is(Sabotage::ReuseNonce) {
+        let encrypted = match settings {
+            Some(settings) => settings.keys.is_some(),
+            None => chance.happens(1, 5) || is(Sabotage::ReuseNonce),
+        };
+        if encrypted {
             plan.rotate(chance);
         }
         plan.draw_config(chance);
         plan
     }
 
-    /// Other settings for the next life.
+    /// Other settings for the next life, as far as they are not given.
     fn draw_config(&mut self, chance: &mut Chance) {
+        match self.settings.clone() {
+            Some(settings) => self.take(settings, chance),
+            None => self.draw_settings(chance),
+        }
+    }
+
+    /// Exactly these settings. Keys are drawn like those of any history.
+    fn take(&mut self, settings: SegmentedWalConfig, chance: &mut Chance) {
+        let (buffer_bytes, segment_bytes) = (settings.buffer_size, settings.segment_size);
+        self.config = SegmentedWalConfig { keys: None, known_kinds: KnownKinds::All, ..settings };
+        if self.config.engine == Engine::Auto {
+            // Which of the two it will be, only a real device says.
+            self.config.engine = chance.pick(&[Engine::Blocking, Engine::Uring]);
+        }
+        self.syncs = chance.pick(&[1, 4, 9, 14]);
+        let large = usize::try_from(buffer_bytes.max(segment_bytes / 4)).unwrap_or(usize::MAX);
+        let large = large.min(MAX_PAYLOAD_BYTES);
+        self.record_bytes = match segment_bytes {
+            ..=SMALL_SEGMENT_BYTES => chance.pick(&[200, 300, 400, 3000]),
+            _ => chance.pick(&[300, 3000, large, large]),
+        };
+    }
+
+    fn draw_settings(&mut self, chance: &mut Chance) {
         let physical = self.disk.physical_block_bytes as u64;
         let config = &mut self.config;
         config.alignment = Some(physical.max(chance.pick(&[512, 512, 1024, 4096])));
@@ -125,15 +165,21 @@ impl Plan {
     /// Options of the disk for one life: its own chance, and perhaps a failing operation.
     fn options(&mut self, chance: &mut Chance) -> DiskOptions {
         let number = chance.next() % 40;
+        let segment_bytes = self.config.segment_size;
         self.disk.fault = match chance.below(18) {
-            0 => Some(Fault::Write(number)),
+            // Zeroing a large segment takes many writes; the others have their turn, too.
+            0 => Some(Fault::Write(number * (1 + segment_bytes / (8 << 20)))),
             1 => Some(Fault::Flush(number)),
             2 => Some(Fault::DirectorySync(number % 8)),
             _ => None,
         };
         self.disk.capacity_bytes = usize::MAX;
         if chance.happens(1, 12) {
-            self.disk.capacity_bytes = chance.below(256 << 10);
+            let segments = usize::try_from(segment_bytes.saturating_mul(6)).unwrap_or(usize::MAX);
+            self.disk.capacity_bytes = match &self.settings {
+                Some(_) => chance.below(segments.max(256 << 10)),
+                None => chance.below(256 << 10),
+            };
         }
         self.disk.seed = chance.next();
         self.disk.clone()
@@ -182,4 +228,10 @@ impl Plan {
             self.rotate(chance);
         }
     }
+}
+
+/// The physical block of a disk that a log of this alignment may be on.
+fn draw_block_below(alignment: Option<u64>, chance: &mut Chance) -> usize {
+    let largest = alignment.map_or(4096, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    chance.pick(&[512, largest.min(4096), largest])
 }

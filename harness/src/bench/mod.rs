@@ -136,8 +136,9 @@ fn measure(args: &BenchArgs, interrupts: &Interrupts) -> Result<Report, BenchErr
     let scratch = Scratch::create(&args.target, interrupts)
         .with_context(unusable)
         .map_err(BenchError::Usage)?;
-    let natural = workload::probe(&scratch.path().join("probe"))
-        .map_err(|why| BenchError::Refused(anyhow!(why.sentence(&args.target))))?;
+    let natural = workload::probe(&scratch.path().join("probe")).map_err(|why| {
+        BenchError::Refused(anyhow!(why.sentence(&args.target, " with --target")))
+    })?;
     let environment = host::capture(&args.target);
     let measured = Duration::from_secs_f64(args.seconds);
     let bench =

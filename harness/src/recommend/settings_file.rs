@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::profile::SettingKey;
 use crate::stats::has_interval;
+use crate::store::certificate::Standing;
 use crate::store::schema::{
     Analysis, ConfigurationSummary, Environment, Estimate, Manifest, Recommendation, Settings,
 };
@@ -35,11 +36,13 @@ const LINE_CHARS: usize = 100;
 /// Writes `recommended.toml`; `verified_records` is how many records the run read back and
 /// compared. `None` when there is nothing to recommend.
 ///
-/// Holds no key: how to switch encryption on is a comment.
+/// `standing` is whether the settings are certified, if that is to be told. Holds no key: how to
+/// switch encryption on is a comment.
 pub(crate) fn recommended_toml(
     manifest: &Manifest,
     analysis: &Analysis,
     verified_records: u64,
+    standing: Option<&Standing>,
 ) -> Option<String> {
     let recommendation = analysis.recommendation.as_ref()?;
     let is_chosen = |id: &str| id == recommendation.config_id;
@@ -54,6 +57,9 @@ pub(crate) fn recommended_toml(
     file.comment(&format!(
         "Verified: {verified_records} acknowledged records were read back and compared, warm-up included."
     ));
+    if let Some(standing) = standing {
+        file.comment(&standing.sentence());
+    }
     if !recommendation.caveats.is_empty() {
         file.blank_comment();
         file.comment("Before relying on it:");

@@ -34,7 +34,7 @@ fn run(blocks: u32) -> SyntheticRun {
 }
 
 fn toml_of(run: &SyntheticRun, analysis: &Analysis) -> String {
-    recommended_toml(&run.manifest, analysis, 123_456).expect("a recommendation")
+    recommended_toml(&run.manifest, analysis, 123_456, None).expect("a recommendation")
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_block_cut_short_by_ctrl_c_does_not_count() {
     run.trials.retain(|trial| trial.block == 0 && trial.position < 3);
     let nothing = analysed(&run);
     assert_eq!((nothing.blocks, nothing.recommendation), (0, None));
-    assert_eq!(recommended_toml(&run.manifest, &analysed(&run), 0), None);
+    assert_eq!(recommended_toml(&run.manifest, &analysed(&run), 0, None), None);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 
 use crate::store::RunFolder;
+use crate::store::certificate::Standing;
 use crate::store::schema::{Analysis, Manifest, TrialResult};
 
 use csv::summary_csv;
@@ -39,6 +40,8 @@ struct Run<'a> {
     pub trials: &'a [TrialResult],
     /// What was concluded from them.
     pub analysis: &'a Analysis,
+    /// Whether its recommendation is certified; `None` without one.
+    pub standing: Option<&'a Standing>,
     /// Commit latency of each configuration, all its blocks merged, nanoseconds, by
     /// configuration id. A configuration that measured nothing is absent or empty.
     pub latency_ns_by_config: &'a BTreeMap<String, Histogram<u64>>,
@@ -67,9 +70,11 @@ pub(crate) fn write_all(
     manifest: &Manifest,
     trials: &[TrialResult],
     analysis: &Analysis,
+    standing: Option<&Standing>,
 ) -> Result<Written> {
     let latency_ns_by_config = folder.latency_ns_by_config(trials)?;
-    let run = Run { manifest, trials, analysis, latency_ns_by_config: &latency_ns_by_config };
+    let run =
+        Run { manifest, trials, analysis, standing, latency_ns_by_config: &latency_ns_by_config };
     let drawn = plots(&run)?;
     for file_name in plots::FILE_NAMES {
         let name = format!("plots/{file_name}");
@@ -115,7 +120,7 @@ mod tests {
     }
 
     fn write(folder: &RunFolder, run: &Synthetic) -> Result<Written> {
-        write_all(folder, &run.manifest, &run.trials, &run.analysis)
+        write_all(folder, &run.manifest, &run.trials, &run.analysis, Some(&run.standing))
     }
 
     fn plots_of(folder: &RunFolder) -> Vec<PathBuf> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::Run;
+use crate::store::certificate::Standing;
 use crate::store::schema::{
     Analysis, Axis, AxisEffect, Configuration, ConfigurationSummary, Estimate, LevelEffect,
     Manifest, Plan, Recommendation, SCHEMA_VERSION, TrialResult,
@@ -22,6 +23,8 @@ pub(crate) struct Synthetic {
     pub analysis: Analysis,
     /// See [`Run`].
     pub latency_ns_by_config: BTreeMap<String, Histogram<u64>>,
+    /// See [`Run`].
+    pub standing: Standing,
 }
 
 impl Synthetic {
@@ -157,13 +160,15 @@ impl Synthetic {
             trials: &self.trials,
             analysis: &self.analysis,
             latency_ns_by_config: &self.latency_ns_by_config,
+            standing: Some(&self.standing),
         }
     }
 
     fn of(run: SyntheticRun) -> Self {
         let SyntheticRun { manifest, trials, latency_ns_by_config } = run;
         let analysis = analysis(&manifest.plan, &trials, &latency_ns_by_config);
-        Synthetic { manifest, trials, analysis, latency_ns_by_config }
+        let standing = Standing::Uncertified;
+        Synthetic { manifest, trials, analysis, latency_ns_by_config, standing }
     }
 }
 

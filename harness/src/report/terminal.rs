@@ -7,6 +7,7 @@ use super::Run;
 use super::table::{Style, best_table, shown, varying_axes};
 use super::text::{DASH, count, number, printable, wrapped};
 use super::view::{View, named_settings, usable};
+use crate::store::certificate::Standing;
 use crate::store::schema::{Analysis, Manifest, RunStatus, TrialResult};
 use crate::units::format_share;
 
@@ -16,13 +17,19 @@ pub(crate) fn terminal_summary(
     manifest: &Manifest,
     trials: &[TrialResult],
     analysis: &Analysis,
+    standing: Option<&Standing>,
     style: Style,
 ) -> String {
     let style = Style { width: style.width.max(40), ..style };
     // Percentiles come from the analysis; the histograms behind them are for the plots.
     let latency_ns_by_config = BTreeMap::new();
-    let view =
-        View::new(Run { manifest, trials, analysis, latency_ns_by_config: &latency_ns_by_config });
+    let view = View::new(Run {
+        manifest,
+        trials,
+        analysis,
+        standing,
+        latency_ns_by_config: &latency_ns_by_config,
+    });
     let mut output = Output { text: String::new(), style };
     status(&mut output, &view);
     if view.by_rate.is_empty() {
@@ -178,6 +185,9 @@ fn conclusions(output: &mut Output, view: &View<'_>) {
             choice.ties.len()
         ));
     }
+    if let Some(standing) = view.run.standing {
+        output.paragraph(&standing.sentence());
+    }
     if !choice.caveats.is_empty() {
         output.heading("Before you rely on it");
         for caveat in &choice.caveats {
@@ -192,7 +202,7 @@ mod tests {
     use super::*;
 
     fn summary(run: &Synthetic, style: Style) -> String {
-        terminal_summary(&run.manifest, &run.trials, &run.analysis, style)
+        terminal_summary(&run.manifest, &run.trials, &run.analysis, Some(&run.standing), style)
     }
 
     const PLAIN: Style = Style { colour: false, width: 100 };
@@ -231,7 +241,7 @@ mod tests {
                 "{mark}: {text}"
             );
         }
-        assert!(text.contains("Before you rely on it"));
+        assert!(text.contains("Before you rely on it") && text.contains("Not certified yet"));
         assert!(text.contains("engine = uring"), "{text}");
     }
 

@@ -51,6 +51,13 @@ impl Scratch {
         &self.path
     }
 
+    /// Leaves it where it is, for people to look at, and says where that is.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        self.removed = true;
+        self.interrupts.set_scratch(None);
+        self.path.clone()
+    }
+
     /// Removes it and waits until the file system has noted that, so that the next trial does not
     /// pay for it.
     pub(crate) fn remove(mut self) -> Result<()> {
@@ -104,6 +111,8 @@ mod tests {
         fs::create_dir(second.path().join("nested")).expect("a folder");
         drop(second);
         assert_eq!(names(target.path()), before);
+        let kept = Scratch::create(target.path(), &interrupts).expect("third").keep();
+        assert!(kept.exists());
         assert!(leftover.join("precious").exists());
     }
 

@@ -3,6 +3,7 @@
 //! they lie, how they are written so that a crash costs at most the trial under way, and that a
 //! folder of another major schema version is refused.
 
+pub(crate) mod certificate;
 mod files;
 mod journal;
 mod latency;
@@ -169,6 +170,14 @@ impl RunFolder {
                 .map_err(|error| anyhow::anyhow!("cannot merge {}: {error:?}", path.display()))?;
         }
         Ok(merged)
+    }
+
+    /// Reads `analysis.json`.
+    ///
+    /// # Errors
+    /// When it is missing or damaged, or of another major schema version.
+    pub(crate) fn analysis(&self) -> Result<Analysis> {
+        read_json(&self.path.join(ANALYSIS))
     }
 
     /// Replaces `analysis.json`.

@@ -399,3 +399,11 @@ pub(crate) struct Analysis {
     /// The choice, unless nothing could be measured.
     pub recommendation: Option<Recommendation>,
 }
+
+impl Analysis {
+    /// The configuration that is recommended.
+    pub(crate) fn recommended<'a>(&self, manifest: &'a Manifest) -> Option<&'a Configuration> {
+        let chosen = self.recommendation.as_ref()?;
+        manifest.plan.configurations.iter().find(|known| known.id == chosen.config_id)
+    }
+}

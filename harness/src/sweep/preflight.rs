@@ -67,7 +67,9 @@ impl Target {
             .map_err(SweepError::Usage)?;
         let probed = workload::probe(scratch.path());
         scratch.remove().map_err(SweepError::Broken)?;
-        probed.map(|_| ()).map_err(|error| SweepError::Refused(anyhow!(error.sentence(&self.path))))
+        probed.map(|_| ()).map_err(|error| {
+            SweepError::Refused(anyhow!(error.sentence(&self.path, " with --target")))
+        })
     }
 }
 

@@ -202,13 +202,13 @@ pub(crate) enum Unusable {
 }
 
 impl Unusable {
-    /// Says so of the directory that was asked for.
-    pub(crate) fn sentence(&self, directory: &Path) -> String {
+    /// Says so of the directory that was asked for. `how` names another one: `" with --target"`.
+    pub(crate) fn sentence(&self, directory: &Path, how: &str) -> String {
         let path = directory.display();
         match self {
             Self::NoDirectIo { filesystem } => format!(
                 "the file system of {path} ({filesystem}) does not support direct I/O (O_DIRECT); \
-                 name a directory on ext4, XFS or btrfs with --target"
+                 name a directory on ext4, XFS or btrfs{how}"
             ),
             Self::NoSpace => format!("{path} has no space left; free some"),
             Self::Other(reason) => format!("no log can be opened in {path}: {reason}"),

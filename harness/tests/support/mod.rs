@@ -98,6 +98,14 @@ impl Workshop {
         }
     }
 
+    /// Starts the program in this folder, in the background.
+    pub(crate) fn start(&self, words: &[&str]) -> Sweep {
+        let mut command = Command::new(PROGRAM);
+        command.args(words).current_dir(self.folder.path());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        Sweep::watch(child)
+    }
+
     /// Sweeps `profile` in `target/`, into `results/`.
     pub(crate) fn sweep(&self, profile: &str, options: &[&str]) -> Ran {
         self.sweep_in(&self.path("target"), &self.path("results"), profile, options)
@@ -122,10 +130,8 @@ impl Workshop {
     }
 
     pub(crate) fn spawn_in(&self, target: &Path, out: &Path, profile: &str) -> Sweep {
-        let mut command = Command::new(PROGRAM);
-        command.args(self.sweep_words(target, out, profile)).current_dir(self.folder.path());
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        Sweep::watch(child)
+        let words = self.sweep_words(target, out, profile);
+        self.start(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     fn sweep_words(&self, target: &Path, out: &Path, profile: &str) -> Vec<String> {
@@ -174,7 +180,7 @@ impl Workshop {
     }
 }
 
-/// A sweep in the background.
+/// A sweep, or another verb, in the background.
 pub(crate) struct Sweep {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
@@ -298,7 +304,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The same of a folder that may come and go meanwhile.
-fn names_if_any(folder: &Path) -> Vec<String> {
+pub(crate) fn names_if_any(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

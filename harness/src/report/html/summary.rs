@@ -7,6 +7,7 @@ use super::super::text::{
     DASH, count, estimate, interval, number, optional_number, printable, ratio,
 };
 use super::super::view::{Row, View, named_settings, usable};
+use crate::store::certificate::{Standing, Verdict};
 use crate::store::schema::{Environment, Manifest, RunStatus};
 use crate::units::{format_bytes_per_second, format_seconds, format_share};
 
@@ -75,6 +76,7 @@ pub(super) fn decision(view: &View<'_>) -> Markup {
                     h2 #recommendation-heading { "Run it with these settings" }
                     (headline(view, row))
                     (settings_table(view, row))
+                    @if let Some(standing) = view.run.standing { (proof(standing)) }
                     (ties(view, &choice.ties))
                     (caveats(&choice.caveats))
                 }
@@ -87,6 +89,21 @@ pub(super) fn decision(view: &View<'_>) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Whether the settings were shown to lose nothing when power is cut.
+fn proof(standing: &Standing) -> Markup {
+    let broken = match standing {
+        Standing::OfThese(certificate) => certificate.verdict() == Verdict::Broken,
+        Standing::Uncertified | Standing::OfOthers(_) => false,
+    };
+    html! {
+        @if broken {
+            p class="alert failed" role="note" { (printable(&standing.sentence())) }
+        } @else {
+            p { (printable(&standing.sentence())) }
         }
     }
 }
