@@ -147,6 +147,18 @@ pub enum WalError {
         key_id: u64,
     },
 
+    /// A key ring was given, and a segment is in clear. Whoever may write the files could have put it
+    /// there, so that it is accepted only if the ring says that the log has a past in clear.
+    #[error(
+        "segment {path} is in clear, and the key ring is for an encrypted log; if the log was in \
+         clear once, open it with KeyRing::with_plain_past, else restore the file",
+        path = path.display()
+    )]
+    NotEncrypted {
+        /// The segment.
+        path: PathBuf,
+    },
+
     /// The key ring lacks the key a segment was written with.
     #[error(
         "segment {path} was written with key {key_id}, which is not in the key ring; add the key \
@@ -173,10 +185,11 @@ pub enum WalError {
         key_id: u64,
     },
 
-    /// The checksum is good and the authentication tag is not: somebody altered the bytes.
+    /// The checksums are good and the bytes are not what a holder of the key wrote: somebody altered
+    /// them, or put a segment in clear behind an encrypted one.
     #[error(
         "{path} was tampered with at byte {offset_bytes} (LSN {lsn}): the checksum is good but the \
-         authentication tag is not; nothing was truncated, restore the file",
+         authentication tag is not, or is not there; nothing was truncated, restore the file",
         path = path.display()
     )]
     Tampered {
@@ -197,13 +210,17 @@ pub enum WalError {
         problem: String,
     },
 
-    /// The segment key has sealed as many records as is safe.
+    /// A new key under the id of another one that the log may still need for reading.
     #[error(
-        "the segment key reached its limit of {limit} records; this is a bug in the log, which rolls over before"
+        "the log in {path} has another key under id {key_id}; nothing was changed, give the new key \
+         an id of its own",
+        path = path.display()
     )]
-    KeyExhausted {
-        /// The limit.
-        limit: u64,
+    KeyIdTaken {
+        /// The log's directory.
+        path: PathBuf,
+        /// The id.
+        key_id: u64,
     },
 
     /// Another writer has the log open.

@@ -80,7 +80,7 @@ pub use wal::SegmentedWal;
 pub mod simulated {
     pub use crate::crash::{CrashMatrix, Outcome, Violation};
     pub use crate::device::simulated::{DiskOptions, Fault, SimulatedDisk};
-    pub use crate::sabotage::Sabotage;
+    pub use crate::sabotage::{Sabotage, with as with_sabotage};
     #[cfg(shuttle)]
     pub use crate::schedules::{Explored, Misstep, Schedules};
     pub use crate::wal::simulated::{Examined, examine, open, read};

@@ -1,4 +1,4 @@
-//! Bugs on purpose, one at a time: the controls that the crash matrix has to catch. Compiled with
+//! Bugs on purpose, one at a time: the controls that the tests have to catch. Compiled with
 //! the feature `simulated` only. Most of them are properties of the simulated disk, which asks here
 //! whether to misbehave; the few that have to be in the log itself ask here too.
 
@@ -35,6 +35,16 @@ pub enum Sabotage {
     NothingIsEverLost,
     /// A batch states nothing to be durable.
     StateNothingDurable,
+    /// The pages of keys are ordinary memory: in core dumps and in forked processes.
+    KeyInCoreDump,
+    /// A key that is dropped stays where it was.
+    KeyOutlivesItsOwner,
+    /// What deriving a key leaves on the stack stays there.
+    KeyOnStack,
+    /// A record's tag does not cover the header of its frame.
+    FrameHeaderNotAuthenticated,
+    /// Segments in clear are welcome anywhere, behind encrypted ones as well.
+    PlainBehindEncrypted,
     /// A waiter remembers the moment from which it waits after it has looked, not before.
     #[cfg(shuttle)]
     LookBeforeRemembering,
@@ -111,6 +121,16 @@ impl Sabotage {
         Self::AdvanceAClosedLog,
         Self::OneLookAtAClosedLog,
     ];
+
+    /// Those that the tests of encryption have to catch.
+    pub const ENCRYPTION: [Self; 6] = [
+        Self::ReuseNonce,
+        Self::KeyInCoreDump,
+        Self::KeyOutlivesItsOwner,
+        Self::KeyOnStack,
+        Self::FrameHeaderNotAuthenticated,
+        Self::PlainBehindEncrypted,
+    ];
 }
 
 thread_local! {
@@ -118,7 +138,7 @@ thread_local! {
 }
 
 /// Runs `work` with this bug in the calling thread.
-pub(crate) fn with<T>(sabotage: Option<Sabotage>, work: impl FnOnce() -> T) -> T {
+pub fn with<T>(sabotage: Option<Sabotage>, work: impl FnOnce() -> T) -> T {
     let before = ACTIVE.replace(sabotage);
     let result = work();
     ACTIVE.set(before);

@@ -310,7 +310,7 @@ impl Life {
         self.wal().rotate_keys(ring.clone()).expect("rotate");
         self.model.keys = Some(match &self.model.keys {
             Some(older) => ring.with_older_ring(older),
-            None => ring,
+            None => ring.with_plain_past(),
         });
         self.sync()
     }

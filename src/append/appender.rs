@@ -295,3 +295,62 @@ impl Place {
 fn max_batch_disk_len(block_bytes: u64) -> usize {
     round_up_len(MAX_BATCH_BYTES + 1, block_len(block_bytes)) - block_len(block_bytes)
 }
+
+#[cfg(all(test, feature = "simulated"))]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Preparation,
+        device::{
+            LogDirectory,
+            simulated::{DiskOptions, SimulatedDirectory, SimulatedDisk},
+        },
+        poison::Poison,
+        segment::{MetaStore, PreparerOptions},
+    };
+
+    const BLOCK_BYTES: u64 = 512;
+
+    /// An appender at the start of an encrypted segment that grows without bound.
+    fn appender() -> Appender {
+        let disk = SimulatedDisk::new(DiskOptions::default());
+        let directory =
+            LogDirectory::simulated(SimulatedDirectory::open_or_create(&disk), "simulated".into());
+        let keys = KeyRing::new(1, [1; 32]).expect("memory");
+        let meta = Arc::new(MetaStore::create(directory.clone()).expect("create"));
+        let options =
+            PreparerOptions { preparation: Preparation::None, segment_bytes: 1 << 40, ahead: 1 };
+        let telemetry = Telemetry::new();
+        let preparer =
+            Preparer::start(directory.clone(), options, meta, Poison::default(), telemetry.clone());
+        let preparer = Arc::new(preparer.expect("starts"));
+        let context =
+            SegmentContext::create(&directory, [1; 16], 1, Lsn::FIRST, BLOCK_BYTES, Some(&keys));
+        let file = preparer.take(1 << 40).expect("a file");
+        let pool = BufferPool::new(2, 4096).expect("memory");
+        let context = context.expect("random numbers");
+        Appender::new(pool, context, file, Some(keys), preparer, telemetry, 1 << 40)
+    }
+
+    /// The salt under which a record at this LSN is sealed, the first of a batch.
+    fn salt_at(lsn: u64) -> [u8; 32] {
+        let mut appender = appender();
+        let start = appender.place.context.identity.salt;
+        // As if every LSN before it had been given out: writing 2^32 records takes a day.
+        appender.next_lsn = Lsn::new(lsn);
+        let reserved = appender.reserve([10].into_iter(), Reach::Durable).expect("fits");
+        assert_eq!(reserved.expect("a buffer is free").lsns().first, Lsn::new(lsn));
+        let salt = appender.place.context.identity.salt;
+        assert_eq!(appender.place.context.identity.first_lsn.get() == lsn, salt != start);
+        if salt == start { [0; 32] } else { salt }
+    }
+
+    #[test]
+    fn no_key_seals_more_records_than_its_limit() {
+        // A batch may hold `MAX_BATCH_RECORDS`: the last one that is begun has room for all of them.
+        let last_start = Lsn::FIRST.get() + MAX_RECORDS_PER_KEY - MAX_BATCH_RECORDS as u64;
+        assert_eq!(salt_at(2), [0; 32]);
+        assert_eq!(salt_at(last_start), [0; 32], "still under the first key");
+        assert_ne!(salt_at(last_start + 1), [0; 32], "a segment and a key of its own");
+    }
+}

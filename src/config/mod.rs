@@ -121,7 +121,8 @@ pub struct SegmentedWalConfig {
     #[serde(skip)]
     pub known_kinds: KnownKinds,
 
-    /// Keys to seal and open records with. Default: none, records are stored in clear. In a
+    /// Keys to seal and open records with. Default: none, records are stored in clear. A log that
+    /// was in clear so far needs a ring made with [`KeyRing::with_plain_past`]. In a
     /// profile this is `key_files`, a list of `{ id = 1, path = "…" }` whose first entry is the
     /// current key.
     #[serde(rename = "key_files", deserialize_with = "parse::key_files")]

@@ -1,23 +1,28 @@
-//! No two records are ever sealed under the same key and nonce: every frame that was ever sent to
-//! a disk, over all lives of a log, is remembered by its segment's salt and its LSN.
+//! Nothing is ever sealed under the same key and nonce as something else: every frame that was ever
+//! sent to a disk, over all lives of a log, is remembered by its segment's salt and its LSN, and
+//! every header by the salt and nonce 0.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use crate::{
     device::simulated::{Event, Journal, PendingWrite},
     format::{
-        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, SegmentHeader,
-        SegmentIdentity, frame_len,
+        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader,
+        SEGMENT_HEADER_LEN, SegmentHeader, SegmentIdentity, frame_len,
     },
 };
 
-/// Salt, number and LSN: what key and nonce follow from.
+/// Salt, number and LSN: what key and nonce follow from. Master key and log id are left out: a salt
+/// that comes again is a repetition whatever they are.
 type KeyAndNonce = ([u8; 32], u64, u64);
 
 /// Every sealed frame so far, by key and nonce.
 #[derive(Debug, Default)]
 pub(super) struct Nonces {
-    frames: HashMap<KeyAndNonce, u32>,
+    sealed: HashMap<KeyAndNonce, u64>,
 }
 
 impl Nonces {
@@ -29,6 +34,9 @@ impl Nonces {
             if write.offset == 0
                 && let Ok(header) = SegmentHeader::decode(write.data.bytes())
             {
+                if header.identity.key_id.is_some() {
+                    self.add(&header.identity, 0, &write.data.bytes()[..SEGMENT_HEADER_LEN])?;
+                }
                 identities.insert(write.file, (header.identity, header.block_bytes));
             }
             let Some((identity, block_bytes)) = identities.get(&write.file) else { continue };
@@ -56,23 +64,27 @@ impl Nonces {
             let frame_header = FrameHeader::decode(frame);
             let len = frame_len(frame_header.payload_bytes as usize, true);
             let Some(frame) = batch.get(at..at + len) else { return Ok(()) };
-            let lsn = frame_header.lsn.get();
-            let place = (identity.salt, identity.segment_number, lsn);
-            let checksum = crc32c::crc32c(frame);
-            match self.frames.entry(place) {
-                Entry::Occupied(known) if *known.get() != checksum => {
-                    return Err(format!(
-                        "record {lsn} of segment {} was sealed twice under one key and nonce",
-                        identity.segment_number
-                    ));
-                }
-                Entry::Occupied(_) => {}
-                Entry::Vacant(free) => {
-                    free.insert(checksum);
-                }
-            }
+            self.add(identity, frame_header.lsn.get(), frame)?;
             at += len;
         }
         Ok(())
+    }
+
+    /// The same bytes again are the same record written again.
+    fn add(&mut self, identity: &SegmentIdentity, nonce: u64, bytes: &[u8]) -> Result<(), String> {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let digest = hasher.finish();
+        match self.sealed.entry((identity.salt, identity.segment_number, nonce)) {
+            Entry::Occupied(known) if *known.get() != digest => Err(format!(
+                "nonce {nonce} was used twice under the key of segment {}",
+                identity.segment_number
+            )),
+            Entry::Occupied(_) => Ok(()),
+            Entry::Vacant(free) => {
+                free.insert(digest);
+                Ok(())
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use super::aead::KEY_LEN;
 use crate::{
-    device::{SecretBytes, read_private_file},
+    device::{SecretBytes, derived, read_private_file},
     error::{Result, WalError},
 };
 
@@ -24,11 +24,13 @@ impl MasterKey {
     /// A value that tells this key from others, derived from key and id alone, so that a wrong
     /// key is noticed before anything is decrypted.
     pub(crate) fn check_value(&self, key_id: u64) -> [u8; 16] {
-        let hkdf = Hkdf::<Sha256>::new(Some(b"plimsoll v1 key check"), self.expose());
-        let mut value = [0; 16];
-        #[expect(clippy::unwrap_used, reason = "fails over 8160 bytes only (RFC 5869)")]
-        hkdf.expand(&key_id.to_le_bytes(), &mut value).unwrap();
-        value
+        derived(|| {
+            let hkdf = Hkdf::<Sha256>::new(Some(b"plimsoll v1 key check"), self.expose());
+            let mut value = [0; 16];
+            #[expect(clippy::unwrap_used, reason = "fails over 8160 bytes only (RFC 5869)")]
+            hkdf.expand(&key_id.to_le_bytes(), &mut value).unwrap();
+            value
+        })
     }
 }
 
@@ -48,6 +50,7 @@ impl MasterKey {
 #[derive(Clone)]
 pub struct KeyRing {
     current: u64,
+    plain_past: bool,
     keys: Vec<(u64, Arc<MasterKey>)>,
 }
 
@@ -58,8 +61,8 @@ impl KeyRing {
     /// # Errors
     ///
     /// [`WalError::Io`] if no memory can be mapped for the key.
-    pub fn new(key_id: u64, key: [u8; 32]) -> Result<Self> {
-        Ok(Self { current: key_id, keys: vec![(key_id, Arc::new(protect(key)?))] })
+    pub fn new(key_id: u64, mut key: [u8; 32]) -> Result<Self> {
+        Ok(Self::with_one(key_id, protect(&mut key)?))
     }
 
     /// A ring with one key read from a file of exactly 32 bytes that is regular, not a symbolic
@@ -70,7 +73,11 @@ impl KeyRing {
     /// [`WalError::KeyFile`] with the rule that was broken.
     pub fn from_file(key_id: u64, path: impl AsRef<std::path::Path>) -> Result<Self> {
         let secret = read_private_file(path.as_ref())?;
-        Ok(Self { current: key_id, keys: vec![(key_id, Arc::new(MasterKey { secret }))] })
+        Ok(Self::with_one(key_id, MasterKey { secret }))
+    }
+
+    fn with_one(key_id: u64, key: MasterKey) -> Self {
+        Self { current: key_id, plain_past: false, keys: vec![(key_id, Arc::new(key))] }
     }
 
     /// Adds a key for reading earlier segments; replaces a key of the same id.
@@ -78,14 +85,25 @@ impl KeyRing {
     /// # Errors
     ///
     /// As [`KeyRing::new`].
-    pub fn with_older_key(mut self, key_id: u64, key: [u8; 32]) -> Result<Self> {
-        self.insert(key_id, Arc::new(protect(key)?));
+    pub fn with_older_key(mut self, key_id: u64, mut key: [u8; 32]) -> Result<Self> {
+        self.insert(key_id, Arc::new(protect(&mut key)?));
         Ok(self)
     }
 
-    /// Adds all keys of `older` for reading; the current key stays.
+    /// Accepts segments in clear before the first encrypted one: for a log that has been in clear
+    /// until it was given keys, as long as records of that time are in it. Whoever may write the
+    /// files can forge these, and without this nothing in clear is accepted beside a key ring.
+    #[must_use]
+    pub fn with_plain_past(mut self) -> Self {
+        self.plain_past = true;
+        self
+    }
+
+    /// Adds all keys of `older` for reading, and its past in clear if it has one; the current key
+    /// stays.
     #[must_use]
     pub fn with_older_ring(mut self, older: &Self) -> Self {
+        self.plain_past |= older.plain_past;
         for (key_id, key) in &older.keys {
             if self.get(*key_id).is_none() {
                 self.insert(*key_id, Arc::clone(key));
@@ -109,14 +127,28 @@ impl KeyRing {
         self.keys.iter().find(|(id, _)| *id == key_id).map(|(_, key)| &**key)
     }
 
+    pub(crate) fn accepts_plain(&self) -> bool {
+        self.plain_past
+    }
+
+    /// An id that stands for different keys in the two rings.
+    pub(crate) fn conflict_with(&self, other: &Self) -> Option<u64> {
+        let differs = |key_id: &u64| match (self.get(*key_id), other.get(*key_id)) {
+            (Some(one), Some(two)) => one.check_value(*key_id) != two.check_value(*key_id),
+            _ => false,
+        };
+        self.key_ids().find(differs)
+    }
+
     fn insert(&mut self, key_id: u64, key: Arc<MasterKey>) {
         self.keys.retain(|(id, _)| *id != key_id);
         self.keys.push((key_id, key));
     }
 }
 
-fn protect(mut key: [u8; KEY_LEN]) -> Result<MasterKey> {
-    let secret = SecretBytes::new(&mut key)
+/// Takes the caller's copy by reference: by value it would be copied once more, and stay.
+fn protect(key: &mut [u8; KEY_LEN]) -> Result<MasterKey> {
+    let secret = SecretBytes::new(key)
         .map_err(|error: io::Error| WalError::io("map memory for", "a key")(error))?;
     Ok(MasterKey { secret })
 }
@@ -126,6 +158,7 @@ impl fmt::Debug for KeyRing {
         f.debug_struct("KeyRing")
             .field("current", &self.current)
             .field("key_ids", &self.key_ids().collect::<Vec<_>>())
+            .field("plain_past", &self.plain_past)
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! The key of one segment. It is derived from the master key and the segment's random salt, so
 //! two segments never share a key, and within a segment the LSN is the nonce: no pair repeats.
 
-use std::fmt;
+use std::{fmt, io};
 
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -11,7 +11,7 @@ use super::{
     MasterKey,
     aead::{Aead, BadTag, KEY_LEN, NONCE_LEN, TAG_LEN},
 };
-use crate::{format::SegmentIdentity, lsn::Lsn};
+use crate::{device::Secret, format::SegmentIdentity, lsn::Lsn};
 
 /// Records sealed under one segment key at most, far below where 96-bit nonces become a concern
 /// (NIST SP 800-38D section 8.3 allows 2^32 invocations).
@@ -19,20 +19,27 @@ pub(crate) const MAX_RECORDS_PER_KEY: u64 = 1 << 32;
 
 /// Seals and opens the records of one segment.
 pub(crate) struct SegmentCipher {
-    aead: Aead,
+    aead: Secret<Aead>,
 }
 
 impl SegmentCipher {
     /// Derives the segment's key: HKDF-SHA256 (RFC 5869) with the salt as salt and the log id and
     /// segment number as info.
-    pub(crate) fn derive(master: &MasterKey, identity: &SegmentIdentity) -> Self {
-        let hkdf = Hkdf::<Sha256>::new(Some(&identity.salt), master.expose());
-        let mut key = Zeroizing::new([0; KEY_LEN]);
+    ///
+    /// # Errors
+    ///
+    /// No memory could be mapped for the key.
+    pub(crate) fn derive(master: &MasterKey, identity: &SegmentIdentity) -> io::Result<Self> {
         let info: [&[u8]; 3] =
             [b"plimsoll v1 segment key", &identity.log_id, &identity.segment_number.to_le_bytes()];
-        #[expect(clippy::unwrap_used, reason = "fails over 8160 bytes only (RFC 5869)")]
-        hkdf.expand_multi_info(&info, key.as_mut()).unwrap();
-        Self { aead: Aead::new(&key) }
+        let aead = Secret::new(|| {
+            let hkdf = Hkdf::<Sha256>::new(Some(&identity.salt), master.expose());
+            let mut key = Zeroizing::new([0; KEY_LEN]);
+            #[expect(clippy::unwrap_used, reason = "fails over 8160 bytes only (RFC 5869)")]
+            hkdf.expand_multi_info(&info, key.as_mut()).unwrap();
+            Aead::new(&key)
+        })?;
+        Ok(Self { aead })
     }
 
     /// Encrypts a record's payload in place and returns its tag. Each LSN is sealed once.

@@ -33,7 +33,9 @@ pub(crate) use file::{SegmentFile, read_text_file};
 pub(crate) use futex::{Broadcast, Epoch};
 pub use geometry::Geometry;
 pub(crate) use private_file::read_private_file;
-pub(crate) use secret::SecretBytes;
+#[cfg(any(test, not(feature = "accelerated-aes")))]
+pub(crate) use secret::leaving_no_trace;
+pub(crate) use secret::{Secret, SecretBytes, derived};
 pub use trial::EngineTrial;
 
 /// Whether a write's completion means that its bytes survive power loss.

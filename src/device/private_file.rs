@@ -7,8 +7,6 @@ use std::{
     path::Path,
 };
 
-use zeroize::Zeroize;
-
 use super::SecretBytes;
 use crate::error::{Result, WalError};
 
@@ -48,11 +46,7 @@ pub(crate) fn read_private_file<const N: usize>(path: &Path) -> Result<SecretByt
     if metadata.len() != N as u64 {
         return Err(refuse(format!("it holds {} bytes instead of exactly {N}", metadata.len())));
     }
-    let mut bytes = [0; N];
-    let secret = file
-        .read_exact(&mut bytes)
-        .and_then(|()| SecretBytes::new(&mut bytes))
-        .map_err(|error| refuse(error.to_string()));
-    bytes.zeroize();
-    secret
+    // Straight into the protected page: no copy is left elsewhere.
+    SecretBytes::filled_by(|bytes| file.read_exact(bytes))
+        .map_err(|error| refuse(error.to_string()))
 }

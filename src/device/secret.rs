@@ -1,38 +1,182 @@
-//! Memory for keys: pages of their own that are locked against swapping, left out of core dumps,
-//! and wiped when dropped.
+//! Memory for keys: pages of their own that are locked against swapping, left out of core dumps
+//! and of forked processes, and wiped when dropped. And work with keys that leaves no copies of
+//! them on the stack.
+//!
+//! A key schedule is worth as much as the key it is made from (two round keys of AES-256 give it
+//! back), so that whole cipher states live here, too.
 
-use std::{fmt, io};
+use std::{
+    fmt, hint, io,
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+    ptr::{self, NonNull},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use nix::sys::mman::{MmapAdvise, madvise, mlock};
 use zeroize::Zeroize;
 
 use super::BlockBuffer;
 
+const PAGE_BYTES: usize = 4096;
+/// Wiped pages that are kept for the next secret: a segment's key then costs no system call.
+const SPARE_PAGES: usize = 16;
+static SPARES: Mutex<Vec<BlockBuffer>> = Mutex::new(Vec::new());
+static WARNED: AtomicBool = AtomicBool::new(false);
+
+/// More stack than deriving a key or making a cipher uses.
+const MAKING_BYTES: usize = 24 << 10;
+
+/// A page that nothing but a secret is ever in.
+struct SecretPage(Option<BlockBuffer>);
+
+impl SecretPage {
+    /// A protected page full of zeros.
+    ///
+    /// Where the kernel refuses to lock it (`RLIMIT_MEMLOCK`, mlock(2)) it is used all the same, with
+    /// a warning.
+    fn take() -> io::Result<Self> {
+        if let Some(spare) = spares().pop() {
+            return Ok(Self(Some(spare)));
+        }
+        let mut page = BlockBuffer::allocate(PAGE_BYTES)?;
+        let start = NonNull::from(&mut page[..]).cast();
+        // SAFETY: the range is exactly the page, which is mapped and owned by `page`.
+        if let Err(error) = unsafe { mlock(start, page.len()) }
+            && !WARNED.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(%error, "pages of keys cannot be locked in memory; raise RLIMIT_MEMLOCK");
+        }
+        for advice in advice() {
+            // SAFETY: as above. The advice changes neither content nor mapping of this process. A
+            // forked child has no such page: it fails where it would use the same nonces again.
+            let _ = unsafe { madvise(start, page.len(), *advice) };
+        }
+        Ok(Self(Some(page)))
+    }
+}
+
+fn spares() -> MutexGuard<'static, Vec<BlockBuffer>> {
+    SPARES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn advice() -> &'static [MmapAdvise] {
+    #[cfg(feature = "simulated")]
+    if crate::sabotage::is(crate::sabotage::Sabotage::KeyInCoreDump) {
+        return &[];
+    }
+    &[MmapAdvise::MADV_DONTDUMP, MmapAdvise::MADV_DONTFORK]
+}
+
+impl Deref for SecretPage {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl DerefMut for SecretPage {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.0.as_deref_mut().unwrap_or_default()
+    }
+}
+
+impl Drop for SecretPage {
+    fn drop(&mut self) {
+        let Some(mut page) = self.0.take() else { return };
+        #[cfg(feature = "simulated")]
+        if crate::sabotage::is(crate::sabotage::Sabotage::KeyOutlivesItsOwner) {
+            std::mem::forget(page);
+            return;
+        }
+        wipe(&mut page);
+        let mut spares = spares();
+        if spares.len() < SPARE_PAGES {
+            spares.push(page);
+        }
+    }
+}
+
+/// A value whose bytes are secret, such as a cipher with its key schedule.
+pub(crate) struct Secret<T> {
+    page: SecretPage,
+    owns: PhantomData<T>,
+}
+
+impl<T> Secret<T> {
+    const FITS: () = assert!(size_of::<T>() <= PAGE_BYTES && align_of::<T>() <= PAGE_BYTES);
+
+    /// Makes a value in protected memory. What `make` leaves on the stack is wiped.
+    ///
+    /// # Errors
+    ///
+    /// No memory could be mapped.
+    pub(crate) fn new(make: impl FnOnce() -> T) -> io::Result<Self> {
+        let () = Self::FITS;
+        let mut page = SecretPage::take()?;
+        let place = page.as_mut_ptr().cast::<T>();
+        // SAFETY: the page is large enough and aligned (`FITS`), writable, and owned by this value.
+        // Written below the frame that is wiped, so that no copy stays in this one.
+        leaving_no_trace::<MAKING_BYTES, _>(|| unsafe { ptr::write(place, make()) });
+        Ok(Self { page, owns: PhantomData })
+    }
+}
+
+impl<T> Deref for Secret<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `new` has put a `T` there, and only `drop` takes it away.
+        unsafe { &*self.page.as_ptr().cast() }
+    }
+}
+
+impl<T> Drop for Secret<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` has put a `T` there, and nobody uses it after this.
+        unsafe { ptr::drop_in_place(self.page.as_mut_ptr().cast::<T>()) };
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
 /// A secret of `N` bytes. Its content never shows in `Debug`.
 pub(crate) struct SecretBytes<const N: usize> {
-    page: BlockBuffer,
+    page: SecretPage,
 }
 
 impl<const N: usize> SecretBytes<N> {
     /// Moves `secret` into protected memory and wipes the original.
     ///
-    /// Where the kernel refuses to lock the page (`RLIMIT_MEMLOCK`, mlock(2)) the secret is kept
-    /// all the same, with a warning.
-    ///
     /// # Errors
     ///
     /// No memory could be mapped.
     pub(crate) fn new(secret: &mut [u8; N]) -> io::Result<Self> {
-        let mut page = BlockBuffer::allocate(N)?;
-        let start = std::ptr::NonNull::from(&mut page[..]).cast();
-        // SAFETY: the range is exactly the page, which is mapped and owned by `page`.
-        if let Err(error) = unsafe { mlock(start, page.len()) } {
-            tracing::warn!(%error, "a key's page cannot be locked in memory; raise RLIMIT_MEMLOCK");
-        }
-        // SAFETY: as above; the advice changes neither content nor mapping.
-        let _ = unsafe { madvise(start, page.len(), MmapAdvise::MADV_DONTDUMP) };
-        page[..N].copy_from_slice(secret);
+        let moved = Self::filled_by(|bytes| {
+            bytes.copy_from_slice(secret);
+            Ok(())
+        });
         secret.zeroize();
+        moved
+    }
+
+    /// A secret that `fill` writes where it is to stay.
+    ///
+    /// # Errors
+    ///
+    /// No memory could be mapped, or that of `fill`.
+    pub(super) fn filled_by(fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Self> {
+        const { assert!(N <= PAGE_BYTES) };
+        let mut page = SecretPage::take()?;
+        fill(&mut page[..N])?;
         Ok(Self { page })
     }
 
@@ -42,15 +186,58 @@ impl<const N: usize> SecretBytes<N> {
     }
 }
 
-impl<const N: usize> Drop for SecretBytes<N> {
-    fn drop(&mut self) {
-        self.page[..N].zeroize();
-    }
-}
-
 impl<const N: usize> fmt::Debug for SecretBytes<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretBytes(…)")
+    }
+}
+
+/// Derives something from a key, which is not secret itself, and wipes the stack.
+pub(crate) fn derived<T>(derive: impl FnOnce() -> T) -> T {
+    leaving_no_trace::<MAKING_BYTES, _>(derive)
+}
+
+/// Does work with keys and then wipes as many bytes of the stack below the caller's frame, which is
+/// more than the work uses. What it returns is not secret.
+pub(crate) fn leaving_no_trace<const BYTES: usize, T>(work: impl FnOnce() -> T) -> T {
+    let result = below(work);
+    #[cfg(feature = "simulated")]
+    if crate::sabotage::is(crate::sabotage::Sabotage::KeyOnStack) {
+        return result;
+    }
+    wipe_below::<BYTES>();
+    result
+}
+
+/// A frame of its own for everything that `work` does.
+#[inline(never)]
+fn below<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// Zeros where `below` has been. Whether they are really written is up to the compiler, which
+/// promises nothing; `tests/key_memory.rs` looks.
+#[inline(never)]
+fn wipe_below<const BYTES: usize>() {
+    hint::black_box(&mut [0_u8; BYTES]);
+}
+
+fn wipe(page: &mut [u8]) {
+    // By words: byte by byte it takes eight times as long, and each segment has a page.
+    let (head, words, tail) = page.align_to_words();
+    head.zeroize();
+    words.zeroize();
+    tail.zeroize();
+}
+
+trait AlignToWords {
+    fn align_to_words(&mut self) -> (&mut [u8], &mut [u64], &mut [u8]);
+}
+
+impl AlignToWords for [u8] {
+    fn align_to_words(&mut self) -> (&mut [u8], &mut [u64], &mut [u8]) {
+        // SAFETY: any eight bytes are a `u64`, and the other way round.
+        unsafe { self.align_to_mut() }
     }
 }
 
@@ -65,5 +252,24 @@ mod tests {
         assert_eq!(original, [0; 32]);
         assert_eq!(secret.expose(), b"correct horse battery staple 123");
         assert_eq!(format!("{secret:?}"), "SecretBytes(…)");
+    }
+
+    #[test]
+    fn a_secret_value_is_dropped_once_and_its_page_comes_back_blank() {
+        struct Counted<'a>(&'a AtomicBool, [u8; 100]);
+        impl Drop for Counted<'_> {
+            fn drop(&mut self) {
+                assert!(!self.0.swap(true, Ordering::Relaxed), "once");
+            }
+        }
+        let dropped = AtomicBool::new(false);
+        let secret = Secret::new(|| Counted(&dropped, [7; 100])).expect("memory");
+        assert_eq!(secret.1, [7; 100]);
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+        assert!(!dropped.load(Ordering::Relaxed));
+        drop(secret);
+        assert!(dropped.load(Ordering::Relaxed));
+        let pages: Vec<_> = (0..SPARE_PAGES + 1).map(|_| SecretPage::take()).collect();
+        assert!(pages.iter().flatten().all(|page| page.iter().all(|&byte| byte == 0)));
     }
 }

@@ -147,6 +147,10 @@ pub(crate) fn associated_data(
         rest = after;
     }
     debug_assert!(rest.is_empty());
+    #[cfg(feature = "simulated")]
+    if crate::sabotage::is(crate::sabotage::Sabotage::FrameHeaderNotAuthenticated) {
+        data[..FRAME_HEADER_LEN - 4].fill(0);
+    }
     data
 }
 

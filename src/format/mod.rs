@@ -19,6 +19,8 @@ pub(crate) use frame::{
     FRAME_HEADER_LEN, FrameHeader, TAG_LEN, associated_data, frame_len, seal_frame, verify_frame,
 };
 pub(crate) use meta::{META_LEN, Meta, MetaProblem};
+#[cfg(feature = "simulated")]
+pub(crate) use segment_header::SEGMENT_HEADER_LEN;
 pub(crate) use segment_header::{
     HeaderProblem, KeyReference, Predecessor, SegmentHeader, SegmentIdentity,
 };

@@ -185,6 +185,11 @@ impl SegmentHeader {
             1 => true,
             _ => return Err(HeaderProblem::Damaged("its cipher is unknown")),
         };
+        // What is authenticated is encoded from what was decoded, so nothing may be beside it.
+        let unused = if encrypted { at::reserved.offset } else { at::key_id.offset };
+        if bytes[unused..].iter().any(|&byte| byte != 0) {
+            return Err(HeaderProblem::Damaged("bytes that have to be zero are not"));
+        }
         let header = Self {
             identity: SegmentIdentity {
                 log_id: at::log_id.get_bytes(bytes),

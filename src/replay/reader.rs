@@ -11,10 +11,13 @@ use crate::{
     crypto::KeyRing,
     device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
-    format::SegmentHeader,
+    format::{Meta, SegmentHeader},
     lsn::Lsn,
     record::{KnownKinds, LogRecord},
-    segment::{CatalogEntry, SegmentContext, header_error, list_segments, read_header, read_meta},
+    segment::{
+        CatalogEntry, SegmentContext, check_stays_sealed, header_error, list_segments, read_header,
+        read_meta,
+    },
 };
 
 /// How far a reader goes.
@@ -42,6 +45,7 @@ pub(crate) struct ReaderOptions {
 #[derive(Debug)]
 pub struct WalReader {
     directory: LogDirectory,
+    log_id: [u8; 16],
     options: ReaderOptions,
     /// Segments not opened yet, oldest first.
     ahead: VecDeque<CatalogEntry>,
@@ -53,6 +57,7 @@ impl WalReader {
     /// A reader over the segments of an open log.
     pub(crate) fn over_segments(
         directory: LogDirectory,
+        log_id: [u8; 16],
         entries: Vec<CatalogEntry>,
         options: ReaderOptions,
     ) -> Self {
@@ -61,7 +66,7 @@ impl WalReader {
         while ahead.get(1).is_some_and(|next| next.first_lsn <= options.from) {
             ahead.pop_front();
         }
-        Self { directory, options, ahead, current: None, ended: false }
+        Self { directory, log_id, options, ahead, current: None, ended: false }
     }
 
     /// A reader over a directory, without a lock. A writer may be at work in it.
@@ -73,7 +78,7 @@ impl WalReader {
         directory: LogDirectory,
         mut options: ReaderOptions,
     ) -> Result<Self> {
-        let floor = floor_of(&directory)?;
+        let Meta { retention_floor: floor, log_id, .. } = meta_of(&directory)?;
         if options.from == Lsn::NONE {
             options.from = floor;
         }
@@ -93,7 +98,10 @@ impl WalReader {
                 ),
             });
         }
-        Ok(Self::over_segments(directory, entries, options))
+        if options.keys.is_some() {
+            check_start_is_sealed(&directory, &entries, options.from)?;
+        }
+        Ok(Self::over_segments(directory, log_id, entries, options))
     }
 
     fn advance(&mut self) -> Result<Option<LogRecord>> {
@@ -173,11 +181,12 @@ impl WalReader {
                 entry.first_lsn, identity.first_lsn
             ));
         }
-        let Some(before) = &self.current else { return Ok(()) };
-        let previous = &before.context().identity;
-        if identity.log_id != previous.log_id {
+        if identity.log_id != self.log_id {
             return broken("it belongs to another log".into());
         }
+        let Some(before) = &self.current else { return Ok(()) };
+        let previous = &before.context().identity;
+        check_stays_sealed(previous, identity, &entry.path)?;
         if identity.segment_number != previous.segment_number + 1 {
             return broken(format!(
                 "it is segment {} and the one before it is segment {}",
@@ -292,8 +301,37 @@ fn take_record(walk: &mut SegmentWalk, options: &ReaderOptions) -> Result<Option
     }))
 }
 
+/// A reader that starts in clear has not seen the segments before; none of them may be encrypted. One
+/// that cannot be opened is being truncated.
+fn check_start_is_sealed(
+    directory: &LogDirectory,
+    entries: &[CatalogEntry],
+    from: Lsn,
+) -> Result<()> {
+    let identity_of = |entry: &CatalogEntry| match directory.open_for_read(entry.path.clone()) {
+        Ok(file) => Ok(read_header(&file)?.ok().map(|header| header.identity)),
+        Err(_) => Ok(None),
+    };
+    let upto = entries.partition_point(|entry| entry.first_lsn <= from);
+    let Some((start, earlier)) = entries[..upto].split_last() else { return Ok(()) };
+    let Some(start_identity) = identity_of(start)?.filter(|identity| identity.key_id.is_none())
+    else {
+        return Ok(());
+    };
+    for entry in earlier {
+        if let Some(before) = identity_of(entry)? {
+            check_stays_sealed(&before, &start_identity, &start.path)?;
+        }
+    }
+    Ok(())
+}
+
 fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
-    read_meta(directory)?.map(|meta| meta.retention_floor).ok_or_else(|| WalError::MetaDamaged {
+    Ok(meta_of(directory)?.retention_floor)
+}
+
+fn meta_of(directory: &LogDirectory) -> Result<Meta> {
+    read_meta(directory)?.ok_or_else(|| WalError::MetaDamaged {
         path: directory.join("wal.meta"),
         problem: "it is missing, so this is no log".into(),
     })

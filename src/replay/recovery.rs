@@ -110,6 +110,7 @@ pub(crate) fn recover(
         examine_sealed(directory, &pair[0], &pair[1], keys)?;
     }
     let tail = examine_newest(directory, last, meta, keys)?;
+    check_floor_is_current(directory, &segments, meta)?;
     report.last_lsn = tail.end_lsn;
     report.clean_close = tail.clean_close;
     report.discarded = tail.discarded;
@@ -131,6 +132,26 @@ pub(crate) fn recover(
     };
     report.segments = segments.len();
     Ok(Recovered { segments, predecessor, empty_segment, remove, report })
+}
+
+/// Each header states the floor that `wal.meta` promised durably when the segment was started.
+fn check_floor_is_current(
+    directory: &LogDirectory,
+    segments: &[ChainSegment],
+    meta: &Meta,
+) -> Result<()> {
+    let stated = segments.iter().map(|segment| segment.header.retention_floor).max();
+    let Some(stated) = stated.filter(|&stated| stated > meta.retention_floor) else {
+        return Ok(());
+    };
+    Err(WalError::MetaDamaged {
+        path: directory.join("wal.meta"),
+        problem: format!(
+            "it promises records from LSN {}, yet a segment says that they were truncated up to \
+             LSN {stated}; it is older than the segments beside it",
+            meta.retention_floor
+        ),
+    })
 }
 
 /// A newest file without a readable header was never used, unless its batches say otherwise.

@@ -9,7 +9,9 @@ use super::name::{looks_like_segment, segment_first_lsn, segment_name};
 use crate::{
     device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
-    format::{FORMAT_VERSION, HeaderProblem, MAX_BLOCK_BYTES, Meta, SegmentHeader},
+    format::{
+        FORMAT_VERSION, HeaderProblem, MAX_BLOCK_BYTES, Meta, SegmentHeader, SegmentIdentity,
+    },
     lsn::Lsn,
 };
 
@@ -194,6 +196,9 @@ fn check_links(directory: &Path, chain: &Chain, meta: &Meta) -> Result<()> {
             );
         }
     }
+    for pair in chain.segments.windows(2) {
+        check_stays_sealed(&pair[0].header.identity, &pair[1].header.identity, &pair[1].path)?;
+    }
     let last = chain.segments.last().map_or(0, |last| last.header.identity.segment_number);
     if last < meta.newest_segment_number {
         let Some(newest) = &chain.unreadable_newest else {
@@ -207,6 +212,23 @@ fn check_links(directory: &Path, chain: &Chain, meta: &Meta) -> Result<()> {
             );
         };
         return Err(header_error(&newest.path, newest.problem));
+    }
+    Ok(())
+}
+
+/// A log that is encrypted once never goes back to clear, so a segment in clear behind an encrypted
+/// one is somebody's who has no key.
+pub(crate) fn check_stays_sealed(
+    before: &SegmentIdentity,
+    after: &SegmentIdentity,
+    path: &Path,
+) -> Result<()> {
+    #[cfg(feature = "simulated")]
+    if crate::sabotage::is(crate::sabotage::Sabotage::PlainBehindEncrypted) {
+        return Ok(());
+    }
+    if before.key_id.is_some() && after.key_id.is_none() {
+        return Err(WalError::Tampered { path: path.to_owned(), offset_bytes: 0, lsn: Lsn::NONE });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::{
-    crypto::{KeyRing, SegmentCipher},
+    crypto::{KeyRing, MasterKey, SegmentCipher},
     device::LogDirectory,
     error::{Result, WalError},
     format::{ChecksumSeed, KeyReference, SegmentHeader, SegmentIdentity},
@@ -41,7 +41,7 @@ impl SegmentContext {
         let master = keys.and_then(|keys| keys.get(keys.current_key_id()));
         Ok(Self {
             seed: identity.checksum_seed(),
-            cipher: master.map(|master| SegmentCipher::derive(master, &identity)),
+            cipher: master.map(|master| derive(master, &identity, directory.path())).transpose()?,
             key_check: master.zip(key_id).map_or([0; 16], |(master, id)| master.check_value(id)),
             identity,
             block_bytes,
@@ -52,8 +52,8 @@ impl SegmentContext {
     ///
     /// # Errors
     ///
-    /// Three different ones: no key ring or no such key, another key under that id, and a header
-    /// that was altered.
+    /// Different ones: no key ring, no such key, another key under that id, a header that was
+    /// altered, and one in clear where the ring accepts none.
     pub(crate) fn from_header(
         header: &SegmentHeader,
         path: &Path,
@@ -68,7 +68,12 @@ impl SegmentContext {
             block_bytes: header.block_bytes,
         };
         let (Some(key_id), Some(reference)) = (header.identity.key_id, header.key) else {
-            return Ok(context);
+            return match keys {
+                Some(keys) if !keys.accepts_plain() => {
+                    Err(WalError::NotEncrypted { path: path.to_owned() })
+                }
+                _ => Ok(context),
+            };
         };
         let path = path.to_owned();
         let Some(keys) = keys else { return Err(WalError::KeyRequired { path, key_id }) };
@@ -78,7 +83,7 @@ impl SegmentContext {
         if master.check_value(key_id) != reference.key_check {
             return Err(WalError::WrongKey { path, key_id });
         }
-        let cipher = SegmentCipher::derive(master, &context.identity);
+        let cipher = derive(master, &context.identity, &path)?;
         if cipher.verify_header(&header.authenticated_bytes(), reference.header_tag).is_err() {
             return Err(WalError::Tampered { path, offset_bytes: 0, lsn: Lsn::NONE });
         }
@@ -100,6 +105,11 @@ impl SegmentContext {
         let header_tag = cipher.header_tag(&header.authenticated_bytes());
         header.key = Some(KeyReference { key_check: self.key_check, header_tag });
     }
+}
+
+fn derive(master: &MasterKey, identity: &SegmentIdentity, path: &Path) -> Result<SegmentCipher> {
+    SegmentCipher::derive(master, identity)
+        .map_err(WalError::io("map memory for the key of a segment in", path))
 }
 
 #[cfg(test)]

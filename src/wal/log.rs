@@ -46,7 +46,8 @@ impl Log {
             bound: ReadBound::Durable(durable_lsn),
             from,
         };
-        Ok(WalReader::over_segments(self.directory.clone(), self.catalog.entries(), options))
+        let (directory, log_id) = (self.directory.clone(), self.meta.get().log_id);
+        Ok(WalReader::over_segments(directory, log_id, self.catalog.entries(), options))
     }
 
     /// Leaves the directory to the next writer. Nothing may be written through this log any more.
@@ -74,8 +75,12 @@ impl Log {
     }
 
     /// Takes over a new ring for reading, keeping the keys of earlier segments, and returns the
-    /// ring to write with.
+    /// ring to write with. An id stays with its key: the segments name no more than that.
     pub(crate) fn adopt_keys(&self, keys: KeyRing) -> Result<KeyRing> {
+        let known = lock(&self.keys).clone();
+        if let Some(key_id) = known.and_then(|known| keys.conflict_with(&known)) {
+            return Err(WalError::KeyIdTaken { path: self.directory.path().to_owned(), key_id });
+        }
         // Known to the directory before the first sealed record is, so that no later opening
         // without a key mistakes the log for a plain one.
         self.meta
@@ -84,7 +89,8 @@ impl Log {
         let mut held = lock(&self.keys);
         let merged = match held.take() {
             Some(older) => keys.with_older_ring(&older),
-            None => keys,
+            // What is there already is in clear.
+            None => keys.with_plain_past(),
         };
         *held = Some(merged.clone());
         Ok(merged)

@@ -377,7 +377,8 @@ impl SegmentedWal {
     ///
     /// # Errors
     ///
-    /// [`WalError::Io`] if `wal.meta` cannot note that the log is encrypted; nothing changed then.
+    /// [`WalError::Io`] if `wal.meta` cannot note that the log is encrypted, and
+    /// [`WalError::KeyIdTaken`] for another key under an id in use; nothing changed then.
     pub fn rotate_keys(&mut self, keys: KeyRing) -> Result<()> {
         self.sync()?;
         let merged = self.log.adopt_keys(keys)?;

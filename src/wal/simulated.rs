@@ -28,6 +28,7 @@ pub struct Examined {
     /// What an opening would report.
     pub report: RecoveryReport,
     directory: LogDirectory,
+    log_id: [u8; 16],
     segments: Vec<CatalogEntry>,
     keys: Option<KeyRing>,
 }
@@ -42,7 +43,8 @@ impl Examined {
             bound: ReadBound::Durable(self.report.last_lsn),
             from: from.max(self.report.floor),
         };
-        WalReader::over_segments(self.directory.clone(), self.segments.clone(), options)
+        let directory = self.directory.clone();
+        WalReader::over_segments(directory, self.log_id, self.segments.clone(), options)
     }
 }
 
@@ -81,7 +83,7 @@ pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined>
         first_lsn: segment.header.identity.first_lsn,
     });
     let (segments, report) = (segments.collect(), recovered.report);
-    Ok(Examined { report, directory, segments, keys: keys.cloned() })
+    Ok(Examined { report, directory, log_id: meta.log_id, segments, keys: keys.cloned() })
 }
 
 /// Streams the log on `disk` as [`SegmentedWal::replay_from_dir`] does.

@@ -204,6 +204,18 @@ impl SimulatedDisk {
         Some(disk.state.files[file].live.to_vec())
     }
 
+    /// Every write ever sent to it, in order: which file, at which offset, what. A file keeps its
+    /// number when it is renamed.
+    #[must_use]
+    pub fn writes(&self) -> Vec<(usize, usize, Vec<u8>)> {
+        let disk = self.lock();
+        let writes = disk.events.iter().filter_map(|event| match event {
+            Event::Wrote(write) => Some((write.file, write.offset, write.data.to_vec())),
+            _ => None,
+        });
+        writes.collect()
+    }
+
     /// Another disk with what is on this one, as if everything had been flushed.
     #[must_use]
     pub fn copy(&self) -> Self {

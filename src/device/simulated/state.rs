@@ -88,6 +88,14 @@ impl Data {
             Self::Zeros(_) => &[],
         }
     }
+
+    /// All of the bytes, zeros as well.
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
+        match self {
+            Self::Bytes(bytes) => bytes.to_vec(),
+            Self::Zeros(len) => vec![0; *len],
+        }
+    }
 }
 
 impl From<&[u8]> for Data {
