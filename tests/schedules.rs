@@ -18,7 +18,7 @@ use std::{
 
 use plimsoll::simulated::{Explored, Misstep, Sabotage, Schedules};
 
-const SEEDS: u64 = 20_000;
+const SEEDS: u64 = 60_000;
 const IMAGES_PER_SEED: usize = 6;
 /// Stories that a worker takes at once.
 const SEEDS_AT_ONCE: u64 = 20;
