@@ -185,7 +185,7 @@ struct Run<'a> {
     scratch: &'a Path,
     /// Of every cycle; drawn by chance if there are none.
     settings: Option<&'a Path>,
-    /// Speaks as [`victim`] does when it is run under its hidden verb.
+    /// Speaks as [`victim()`] does when it is run under its hidden verb.
     program: PathBuf,
     summary: &'a mut Summary,
 }
