@@ -74,7 +74,8 @@ pub use segment::{SegmentInfo, TruncateOutcome};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
 
-/// A disk that can lose power, and the crash matrix that is run on it. For tests; not part of what
+/// A disk that can lose power, the crash matrix that is run on it, and the way for hostile bytes
+/// (`fuzz/`) through the front door: onto such a disk, and opened. For tests; not part of what
 /// semantic versioning covers.
 #[cfg(feature = "simulated")]
 pub mod simulated {

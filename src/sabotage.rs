@@ -1,5 +1,5 @@
-//! Bugs on purpose, one at a time: the controls that the tests have to catch. Compiled with
-//! the feature `simulated` only. Most of them are properties of the simulated disk, which asks here
+//! Bugs on purpose, one at a time: the controls that the tests have to catch. Compiled with the
+//! feature `simulated` only. Most of them are properties of the simulated disk, which asks here
 //! whether to misbehave; the few that have to be in the log itself ask here too.
 
 use std::cell::Cell;
@@ -45,6 +45,14 @@ pub enum Sabotage {
     FrameHeaderNotAuthenticated,
     /// Segments in clear are welcome anywhere, behind encrypted ones as well.
     PlainBehindEncrypted,
+    /// Memory for a batch is taken before its length is held against the file.
+    TrustBatchLength,
+    /// The length of a frame is used before it is held against its batch.
+    TrustFrameLength,
+    /// A batch may hold more than its frames.
+    AcceptTrailingBytes,
+    /// What batches behind the end call durable counts for nothing.
+    IgnoreLaterClaims,
     /// A waiter remembers the moment from which it waits after it has looked, not before.
     #[cfg(shuttle)]
     LookBeforeRemembering,
@@ -87,6 +95,14 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
+    /// Those that only bytes nobody wrote can show, or that show without a crash: for `fuzz/`.
+    pub const HOSTILE: [Self; 4] = [
+        Self::TrustBatchLength,
+        Self::TrustFrameLength,
+        Self::AcceptTrailingBytes,
+        Self::IgnoreLaterClaims,
+    ];
+
     /// Those of a log with one owner: for the crash matrix to catch.
     pub const ALL: [Self; 13] = [
         Self::NoFlush,
@@ -139,10 +155,15 @@ thread_local! {
 
 /// Runs `work` with this bug in the calling thread.
 pub fn with<T>(sabotage: Option<Sabotage>, work: impl FnOnce() -> T) -> T {
-    let before = ACTIVE.replace(sabotage);
-    let result = work();
-    ACTIVE.set(before);
-    result
+    /// Switches back even when `work` panics, which is how some bugs show.
+    struct Before(Option<Sabotage>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ACTIVE.set(self.0);
+        }
+    }
+    let _before = Before(ACTIVE.replace(sabotage));
+    work()
 }
 
 /// Whether this bug is switched on.

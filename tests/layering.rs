@@ -53,7 +53,7 @@ const LIBRARY: Building = Building {
 
 const HARNESS: Building = Building {
     sources: "harness/src",
-    root: "main",
+    root: "lib",
     floors: &[
         &["units", "store::schema"],
         &["cli", "profile", "host", "scratch", "stats", "ticker"],
@@ -61,6 +61,8 @@ const HARNESS: Building = Building {
         &["store"],
         &["sweep", "recommend", "report", "bench", "torture", "certify"],
         &["conclude"],
+        &["hostile"],
+        &["bin"],
     ],
     neighbours: &[("units", "store::schema")],
     only_users: Some(("plimsoll", &["workload", "torture", "certify"])),

@@ -6,7 +6,7 @@ mod common;
 use common::{key_ring, put};
 use plimsoll::{
     KeyRing, Lsn, Preparation, RecoveryReport, SegmentedWal, SegmentedWalConfig, WalError,
-    simulated::{DiskOptions, SimulatedDisk, examine, open},
+    simulated::{DiskOptions, SimulatedDisk, examine, open, read},
 };
 
 const BLOCK_BYTES: usize = 512;
@@ -270,6 +270,50 @@ fn a_newest_file_that_was_never_used_is_removed() {
     assert!(removed.ends_with(unused));
     let wal = open(&disk, config(None)).expect("opens");
     assert_eq!(wal.active_segment_first_lsn(), Lsn::new(4), "the name is used again");
+}
+
+/// It is given once everything before it is durable.
+#[test]
+fn the_name_of_a_newest_file_that_was_never_used_says_what_was_durable() {
+    let disk = killed(3);
+    disk.write("wal-00000000000000000005.seg", vec![0; 4 << 10]);
+    assert_refused!(&disk, WalError::AcknowledgedDataLost { first_missing_lsn, claimed_durable_lsn, .. }
+        if (first_missing_lsn.get(), claimed_durable_lsn.get()) == (4, 4));
+    // And nobody who reads without opening sees it otherwise.
+    let mut reader = read(&disk, None, Lsn::NONE).expect("there is a log");
+    let end = reader.by_ref().find_map(Result::err).expect("refused");
+    assert!(matches!(end, WalError::AcknowledgedDataLost { .. }), "{end:?}");
+}
+
+/// Only durable records are truncated, so the floor speaks for what was before it.
+#[test]
+fn a_floor_beyond_the_end_is_a_loss() {
+    let disk = killed(3);
+    edit(&disk, META, |content| {
+        content[32..40].copy_from_slice(&9_u64.to_le_bytes());
+        let crc = crc32c::crc32c(&content[12..]);
+        content[8..12].copy_from_slice(&crc.to_le_bytes());
+    });
+    assert_refused!(&disk, WalError::AcknowledgedDataLost { claimed_durable_lsn, .. }
+        if claimed_durable_lsn.get() == 8);
+}
+
+/// Each segment before it holds a record, so its number is never above its first LSN; and a record
+/// of the last LSN there is has nothing behind it.
+#[test]
+fn numbers_that_no_segment_can_have_are_refused() {
+    for (at, number) in [(40, 10_u64), (48, u64::MAX)] {
+        let disk = killed(0);
+        let name = newest(&disk);
+        let mut content = disk.read(&name).expect("there");
+        content[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        content[at + 16..at + 24].copy_from_slice(&(number - 1).to_le_bytes());
+        let crc = crc32c::crc32c(&content[12..256]);
+        content[8..12].copy_from_slice(&crc.to_le_bytes());
+        disk.write(&name, content);
+        assert_refused!(&disk, WalError::HeaderDamaged { problem, .. }
+            if problem.contains("impossible"));
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(crate) enum UnitError {
     NotWholeBytes,
     /// A duration, but not a whole number of microseconds.
     NotWholeMicroseconds,
-    /// Understood, but larger than can be stored (2^64 - 1 bytes or microseconds).
+    /// Understood, but larger than can be stored (2^64 - 1 bytes or nanoseconds).
     TooLarge,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn format_bytes(bytes: u64) -> String {
 ///
 /// # Errors
 /// When it is not a number with a unit (only 0 may go without), not a whole number of
-/// microseconds, or over 2^64 - 1.
+/// microseconds, or over 2^64 - 1 nanoseconds, some 584 years.
 pub(crate) fn parse_duration_us(text: &str) -> Result<u64, UnitError> {
     let text = text.trim();
     if text == "0" {
@@ -108,7 +108,10 @@ pub(crate) fn parse_duration_us(text: &str) -> Result<u64, UnitError> {
     if !duration.subsec_nanos().is_multiple_of(1_000) {
         return Err(UnitError::NotWholeMicroseconds);
     }
-    u64::try_from(duration.as_micros()).map_err(|_| UnitError::TooLarge)
+    // `humantime` adds up seconds beyond what it takes as one number; what is printed here is one.
+    let within = u64::try_from(duration.as_nanos()).is_ok();
+    let duration_us = u64::try_from(duration.as_micros()).ok().filter(|_| within);
+    duration_us.ok_or(UnitError::TooLarge)
 }
 
 /// Units a duration is printed in, largest first.

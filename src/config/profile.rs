@@ -101,6 +101,12 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_leads_to_no_profile_does_not_fill_the_memory() {
+        let error = load(Path::new("/dev/zero")).expect_err("endless").to_string();
+        assert!(error.contains("longer than 1 MiB"), "{error}");
+    }
+
+    #[test]
     fn an_untrusted_key_file_in_a_profile_is_refused() {
         let error = parse_wal("key_files = [{ id = 1, path = \"/dev/null\" }]").expect_err("null");
         assert!(error.to_string().contains("not a regular file"), "{error}");

@@ -86,6 +86,14 @@ impl LogDirectory {
         Self { place: Place::Simulated(place), path }
     }
 
+    /// A directory for tests that need one for its random bytes only.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        use super::simulated::{DiskOptions, SimulatedDisk};
+        let disk = SimulatedDisk::new(DiskOptions::default());
+        Self::simulated(SimulatedDirectory::open_or_create(&disk), "nowhere".into())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

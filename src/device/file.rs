@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Read},
     os::{
         fd::{AsRawFd, RawFd},
         unix::fs::{FileExt, OpenOptionsExt},
@@ -24,6 +24,8 @@ use super::{BlockBuffer, WriteSync};
 const SECTOR_BYTES: usize = 512;
 /// fallocate(2), linux/falloc.h.
 const FALLOC_FL_WRITE_ZEROES: libc::c_int = 0x80;
+/// Longest text file that is read.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// Zeroing works in pieces of this size; larger ones gain nothing.
 const ZERO_CHUNK_BYTES: usize = 512 << 10;
 
@@ -284,9 +286,15 @@ fn zeros() -> io::Result<&'static BlockBuffer> {
     }
 }
 
-/// Reads a text file, such as a profile.
+/// Reads a text file, such as a profile. A longer one is an error: a wrong path, such as that of a
+/// device, must not fill the memory.
 pub(crate) fn read_text_file(path: &Path) -> io::Result<String> {
-    std::fs::read_to_string(path)
+    let mut text = String::new();
+    File::open(path)?.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB"));
+    }
+    Ok(text)
 }
 
 /// The per-write flags of pwritev2(2) for this kind of write.

@@ -9,15 +9,19 @@ use std::{
     fmt, hint, io,
     marker::PhantomData,
     ops::{Deref, DerefMut},
-    ptr::{self, NonNull},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    ptr,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use nix::sys::mman::{MmapAdvise, madvise, mlock};
 use zeroize::Zeroize;
+#[cfg(not(miri))]
+use {
+    nix::sys::mman::{MmapAdvise, madvise, mlock},
+    std::{
+        ptr::NonNull,
+        sync::atomic::{AtomicBool, Ordering},
+    },
+};
 
 use super::BlockBuffer;
 
@@ -25,6 +29,7 @@ const PAGE_BYTES: usize = 4096;
 /// Wiped pages that are kept for the next secret: a segment's key then costs no system call.
 const SPARE_PAGES: usize = 16;
 static SPARES: Mutex<Vec<BlockBuffer>> = Mutex::new(Vec::new());
+#[cfg(not(miri))]
 static WARNED: AtomicBool = AtomicBool::new(false);
 
 /// More stack than deriving a key or making a cipher uses.
@@ -43,18 +48,7 @@ impl SecretPage {
             return Ok(Self(Some(spare)));
         }
         let mut page = BlockBuffer::allocate(PAGE_BYTES)?;
-        let start = NonNull::from(&mut page[..]).cast();
-        // SAFETY: the range is exactly the page, which is mapped and owned by `page`.
-        if let Err(error) = unsafe { mlock(start, page.len()) }
-            && !WARNED.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(%error, "pages of keys cannot be locked in memory; raise RLIMIT_MEMLOCK");
-        }
-        for advice in advice() {
-            // SAFETY: as above. The advice changes neither content nor mapping of this process. A
-            // forked child has no such page: it fails where it would use the same nonces again.
-            let _ = unsafe { madvise(start, page.len(), *advice) };
-        }
+        protect(&mut page);
         Ok(Self(Some(page)))
     }
 }
@@ -63,6 +57,29 @@ fn spares() -> MutexGuard<'static, Vec<BlockBuffer>> {
     SPARES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Keeps a page out of the swap, out of core dumps and out of forked processes, where the kernel
+/// lets us.
+#[cfg(not(miri))]
+fn protect(page: &mut BlockBuffer) {
+    let start = NonNull::from(&mut page[..]).cast();
+    // SAFETY: the range is exactly the page, which is mapped and owned by `page`.
+    if let Err(error) = unsafe { mlock(start, page.len()) }
+        && !WARNED.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(%error, "pages of keys cannot be locked in memory; raise RLIMIT_MEMLOCK");
+    }
+    for advice in advice() {
+        // SAFETY: as above. The advice changes neither content nor mapping of this process. A
+        // forked child has no such page: it fails where it would use the same nonces again.
+        let _ = unsafe { madvise(start, page.len(), *advice) };
+    }
+}
+
+/// Miri knows neither call, and has neither a swap nor core dumps nor processes.
+#[cfg(miri)]
+fn protect(_: &mut BlockBuffer) {}
+
+#[cfg(not(miri))]
 fn advice() -> &'static [MmapAdvise] {
     #[cfg(feature = "simulated")]
     if crate::sabotage::is(crate::sabotage::Sabotage::KeyInCoreDump) {

@@ -117,6 +117,10 @@ pub(crate) fn verify_frame(
     if payload_len > MAX_PAYLOAD_BYTES {
         return Err(FrameProblem::TooLong);
     }
+    #[cfg(feature = "simulated")]
+    if crate::sabotage::is(crate::sabotage::Sabotage::TrustFrameLength) {
+        let _ = &body[..frame_len(payload_len, encrypted)];
+    }
     let frame = body.get(..frame_len(payload_len, encrypted)).ok_or(FrameProblem::Short)?;
     if seed.checksum(&frame[at::crc32c.end()..]) != at::crc32c.get_u32(frame) {
         return Err(FrameProblem::Checksum);

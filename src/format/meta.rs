@@ -63,6 +63,12 @@ impl Meta {
         bytes
     }
 
+    /// What the file calls durable. Only durable records are ever truncated, so that the floor
+    /// speaks for what lay before it.
+    pub(crate) fn claimed_durable_lsn(&self) -> Lsn {
+        self.durable_lsn.max(self.retention_floor.previous())
+    }
+
     /// Decodes the file.
     ///
     /// # Errors

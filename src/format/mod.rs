@@ -9,6 +9,8 @@ mod checksum;
 mod field;
 mod frame;
 mod meta;
+#[cfg(test)]
+mod properties;
 mod segment_header;
 
 pub(crate) use batch_header::{

@@ -221,6 +221,10 @@ impl SegmentHeader {
         if id.first_lsn == Lsn::NONE || id.segment_number == 0 {
             return Err(HeaderProblem::Damaged("its number or first LSN is 0"));
         }
+        // Every segment before it holds a record. So the number after it exists, too.
+        if id.first_lsn.is_exhausted() || id.segment_number > id.first_lsn.get() {
+            return Err(HeaderProblem::Damaged("its number or first LSN is impossible"));
+        }
         if self.predecessor.end_lsn != id.first_lsn.previous()
             || self.predecessor.number != id.segment_number - 1
         {

@@ -86,19 +86,21 @@ pub(crate) fn recover(
         removed_unused: None,
         finished_truncations: remove.len(),
     };
+    let mut claimed_durable_lsn = meta.claimed_durable_lsn();
     if let Some(newest) = chain.unreadable_newest {
         check_never_used(directory, &newest)?;
+        // It got its name once everything before it was durable, whatever became of its header.
+        claimed_durable_lsn = claimed_durable_lsn.max(newest.first_lsn.previous());
         report.removed_unused = Some(newest.path.clone());
         remove.push(newest.path);
     }
     let Some(last) = segments.last() else {
-        if meta.durable_lsn > Lsn::NONE {
+        if claimed_durable_lsn > Lsn::NONE {
             return Err(WalError::ChainBroken {
                 path: directory.path().to_owned(),
                 problem: format!(
-                    "records up to LSN {} were durable, and there is no segment at all; restore \
-                     them",
-                    meta.durable_lsn
+                    "records up to LSN {claimed_durable_lsn} were durable, and there is no segment \
+                     that holds any; restore them"
                 ),
             });
         }
@@ -109,7 +111,7 @@ pub(crate) fn recover(
     for pair in segments.windows(2) {
         examine_sealed(directory, &pair[0], &pair[1], keys)?;
     }
-    let tail = examine_newest(directory, last, meta, keys)?;
+    let tail = examine_newest(directory, last, claimed_durable_lsn, keys)?;
     check_floor_is_current(directory, &segments, meta)?;
     report.last_lsn = tail.end_lsn;
     report.clean_close = tail.clean_close;
@@ -219,12 +221,12 @@ fn examine_sealed(
 fn examine_newest(
     directory: &LogDirectory,
     segment: &ChainSegment,
-    meta: &Meta,
+    claimed_elsewhere: Lsn,
     keys: Option<&KeyRing>,
 ) -> Result<NewestTail> {
     let mut walk = walk_to_end(directory, segment, keys)?;
     let scan = walk.scan_tail()?;
-    let claimed_durable_lsn = scan.claimed_durable_lsn.max(meta.durable_lsn);
+    let claimed_durable_lsn = scan.claimed_durable_lsn.max(claimed_elsewhere);
     let verdict = judge(TailFindings {
         expected_lsn: walk.expected_lsn(),
         claimed_durable_lsn,

@@ -77,7 +77,7 @@ impl SegmentSource {
             // A file that is being written may have grown.
             self.file_len = self.file.len().map_err(|error| self.read_error(start, error))?;
         }
-        let wanted = needed.max(usual_window(start, self.file_len));
+        let wanted = self.present(start, needed).max(usual_window(start, self.file_len));
         if self.window.len() < wanted || self.window.len() > wanted.max(WINDOW_BYTES) {
             self.window = allocate(wanted, &self.file)?;
         }
@@ -93,6 +93,17 @@ impl SegmentSource {
         self.window_start = start;
         self.window_len = read;
         Ok(())
+    }
+
+    /// What there can be of `needed` bytes from `start` on. Memory is taken for the bytes of the
+    /// file, not for those that a batch header in it speaks of.
+    fn present(&self, start: u64, needed: usize) -> usize {
+        #[cfg(feature = "simulated")]
+        if crate::sabotage::is(crate::sabotage::Sabotage::TrustBatchLength) {
+            return needed;
+        }
+        let rest = round_up(self.file_len.saturating_sub(start), self.align_bytes);
+        usize::try_from(rest).unwrap_or(needed).min(needed)
     }
 
     fn read_error(&self, offset_bytes: u64, source: io::Error) -> WalError {

@@ -148,6 +148,10 @@ impl SegmentWalk {
             position += frame_len(frame.payload_bytes as usize, encrypted);
             lsn = lsn.next();
         }
+        #[cfg(feature = "simulated")]
+        if crate::sabotage::is(crate::sabotage::Sabotage::AcceptTrailingBytes) {
+            position = batch.len();
+        }
         if position != batch.len() {
             return Ok(false);
         }
@@ -238,6 +242,10 @@ impl SegmentWalk {
                 }
             }
             offset_bytes = block_end;
+        }
+        #[cfg(feature = "simulated")]
+        if crate::sabotage::is(crate::sabotage::Sabotage::IgnoreLaterClaims) {
+            scan.claimed_durable_lsn = Lsn::NONE;
         }
         self.source.invalidate();
         Ok(scan)

@@ -45,6 +45,9 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
         return Err(WalError::KeyRequired { path: config.dir, key_id: 0 });
     }
     let recovered = recover(&directory, &meta.get(), config.keys.as_ref())?;
+    if recovered.predecessor.end_lsn.next().is_exhausted() {
+        return Err(WalError::LsnExhausted);
+    }
     clear_away(&directory, &recovered)?;
 
     let poison = Poison::default();

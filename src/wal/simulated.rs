@@ -22,6 +22,15 @@ use crate::{
 /// The path that errors name; a simulated disk has one directory.
 const PATH: &str = "simulated";
 
+/// What a directory without `wal.meta` and without segments stands for.
+const NO_LOG_YET: Meta = Meta {
+    log_id: [0; 16],
+    retention_floor: Lsn::FIRST,
+    newest_segment_number: 0,
+    durable_lsn: Lsn::NONE,
+    encrypted: false,
+};
+
 /// What a read-only recovery finds.
 #[derive(Debug)]
 pub struct Examined {
@@ -67,12 +76,15 @@ pub fn open(disk: &SimulatedDisk, config: SegmentedWalConfig) -> Result<Segmente
 /// The refusals of [`SegmentedWal::open`].
 pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined> {
     let directory = directory(disk);
-    let meta = read_meta(&directory)?;
-    let Some(meta) = meta.or_else(|| no_log_yet(&directory)) else {
-        return Err(WalError::MetaDamaged {
-            path: directory.join("wal.meta"),
-            problem: "it is missing, and there are segments beside it".to_owned(),
-        });
+    let meta = match read_meta(&directory)? {
+        Some(meta) => meta,
+        None if list_segments(&directory)?.is_empty() => NO_LOG_YET,
+        None => {
+            return Err(WalError::MetaDamaged {
+                path: directory.join("wal.meta"),
+                problem: "it is missing, and there are segments beside it".to_owned(),
+            });
+        }
     };
     if meta.encrypted && keys.is_none() {
         return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
@@ -99,15 +111,4 @@ pub fn read(disk: &SimulatedDisk, keys: Option<&KeyRing>, from: Lsn) -> Result<W
 
 fn directory(disk: &SimulatedDisk) -> LogDirectory {
     LogDirectory::simulated(SimulatedDirectory::open(disk), Path::new(PATH).to_owned())
-}
-
-/// What a directory without `wal.meta` stands for: a new log, unless there are segments.
-fn no_log_yet(directory: &LogDirectory) -> Option<Meta> {
-    list_segments(directory).ok().filter(Vec::is_empty).map(|_| Meta {
-        log_id: [0; 16],
-        retention_floor: Lsn::FIRST,
-        newest_segment_number: 0,
-        durable_lsn: Lsn::NONE,
-        encrypted: false,
-    })
 }

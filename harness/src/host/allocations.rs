@@ -1,14 +1,14 @@
-//! How often this process has asked for memory. `main` makes the counting allocator the one that
+//! How often this process has asked for memory. The program makes the counting allocator the one that
 //! everything here uses: the system's own, with a few atomic additions for each call.
 
 use std::alloc::System;
 
 use stats_alloc::StatsAlloc;
 
-pub(crate) use stats_alloc::INSTRUMENTED_SYSTEM;
+pub use stats_alloc::INSTRUMENTED_SYSTEM;
 
 /// The system's allocator, counting.
-pub(crate) type CountingAllocator = StatsAlloc<System>;
+pub type CountingAllocator = StatsAlloc<System>;
 
 /// Allocations and reallocations of all threads since the process began.
 pub(crate) fn allocations_so_far() -> u64 {

@@ -19,7 +19,8 @@ use nix::sys::{resource, stat, statvfs, utsname};
 
 use crate::store::schema::Environment;
 
-pub(crate) use allocations::{CountingAllocator, INSTRUMENTED_SYSTEM, allocations_so_far};
+pub(crate) use allocations::allocations_so_far;
+pub use allocations::{CountingAllocator, INSTRUMENTED_SYSTEM};
 pub(crate) use page_cache::page_cache_bytes;
 pub(crate) use pressure::{Pressure, PressureChange, other_runnable};
 

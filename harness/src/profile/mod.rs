@@ -103,7 +103,15 @@ impl Profile {
         if bytes.len() as u64 > PROFILE_BYTES_MAX {
             return Err(unreadable("larger than 1MiB".to_string()));
         }
-        match str::from_utf8(&bytes) {
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// Reads a profile from its bytes; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// With the first thing that is wrong.
+    pub(crate) fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ProfileError> {
+        match str::from_utf8(bytes) {
             Ok(text) => Self::parse(path, text),
             Err(error) => {
                 let valid = &bytes[..error.valid_up_to()];

@@ -24,7 +24,8 @@ use serde::Serialize;
 use files::{cannot_write, create_folders, read_json, replace_file, sync_folder};
 use schema::{Analysis, Manifest, SCHEMA_VERSION, TrialResult, TrialStatus};
 
-pub(crate) use latency::{empty_histogram_ns, to_hlog};
+pub(crate) use files::parse_json;
+pub(crate) use latency::{empty_histogram_ns, from_hlog, to_hlog};
 
 const MANIFEST: &str = "manifest.json";
 const JOURNAL: &str = "journal.ndjson";
@@ -133,8 +134,8 @@ impl RunFolder {
     /// Every stored trial, sentinels included, in the order they ran. A torn last line, left by a
     /// crash, is passed over.
     ///
-    /// Analyse what this returns rather than what was just measured: JSON may change a number's
-    /// last bit, and the same stored bytes should give the same answer whenever they are read.
+    /// Analyse what this returns rather than what was just measured: the same stored bytes should
+    /// give the same answer whenever they are read.
     ///
     /// # Errors
     /// When the journal cannot be read, or a whole line of it is damaged.

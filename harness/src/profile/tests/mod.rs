@@ -1,6 +1,7 @@
 //! Profiles good and bad, the plans they expand to, and the profiles that ship.
 
 mod planning;
+mod properties;
 mod reading;
 mod shipped;
 

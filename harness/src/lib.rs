@@ -1,4 +1,6 @@
-//! `plimsoll`: measures how fast a disk can commit and finds the settings to run a log with.
+//! `plimsoll`: measures how fast a disk can commit and finds the settings to run a log with. A
+//! library, so that the fuzz targets can reach its readers ([`hostile`]); the program,
+//! `bin/plimsoll.rs`, is [`run`].
 //!
 //! The verbs never import each other; this file joins them. `sweep` leaves a run's folder behind,
 //! and everything that is concluded is made from that folder alone, by `sweep` and `report` alike.
@@ -28,6 +30,9 @@ mod sweep;
 mod torture;
 // Floor 6: joining them.
 mod conclude;
+// Floor 7: the readers, for bytes that nobody vouches for.
+#[doc(hidden)]
+pub mod hostile;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -39,12 +44,14 @@ use bench::BenchError;
 use certify::CertifyError;
 use cli::{BenchArgs, CertifyArgs, Cli, ReportArgs, SweepArgs, TortureArgs, Verb};
 use conclude::{Conclusion, conclude, is_as_concluded};
-use host::{CountingAllocator, INSTRUMENTED_SYSTEM};
 use store::certificate::Verdict;
 use sweep::{Outcome, SweepError};
 use torture::TortureError;
 
-/// Counts allocations, so that `bench` can say how many of them a commit costs.
+pub use host::{CountingAllocator, INSTRUMENTED_SYSTEM};
+
+/// The tests measure as the program does.
+#[cfg(test)]
 #[global_allocator]
 static ALLOCATOR: &CountingAllocator = &INSTRUMENTED_SYSTEM;
 
@@ -55,7 +62,9 @@ const EXIT_REFUSED: u8 = 3;
 const EXIT_INCONCLUSIVE: u8 = 4;
 const EXIT_INTERRUPTED: u8 = 130;
 
-fn main() -> ExitCode {
+/// The program: does what the command line says and answers with the process's exit code.
+#[must_use]
+pub fn run() -> ExitCode {
     let code = match Cli::parse().verb {
         Verb::Sweep(args) => sweep_verb(&args),
         Verb::Report(args) => report_verb(&args),

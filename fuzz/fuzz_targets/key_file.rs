@@ -1,0 +1,4 @@
+//! `key_file` of the targets, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| plimsoll_fuzz::run("key_file", bytes));
