@@ -13,7 +13,10 @@ use std::{
     time::Instant,
 };
 
-use plimsoll::simulated::{CrashMatrix, Outcome, Sabotage, Violation};
+use plimsoll::{
+    Preparation, SegmentedWalConfig,
+    simulated::{CrashMatrix, Outcome, Sabotage, Violation},
+};
 
 const SEEDS: u64 = 20_000;
 const IMAGES_PER_SEED: usize = 101;
@@ -103,4 +106,21 @@ fn every_seeded_bug_is_caught() {
             Ok(outcome) => panic!("{sabotage:?} survives: {outcome:?}"),
         }
     }
+}
+
+/// Segments that are deleted in several steps, and filled by records of their own scale.
+#[test]
+fn given_settings_are_explored_with_their_own_sizes() {
+    if number("PLIMSOLL_SEED").is_some() {
+        return;
+    }
+    let mut settings = SegmentedWalConfig::new("unused");
+    settings.segment_size = 2 << 20;
+    settings.preparation = Preparation::Zero;
+    let settings = Some(settings);
+    let matrix = CrashMatrix { seeds: 0..12, images_per_seed: 10, sabotage: None, settings };
+    let outcome = matrix.run().unwrap_or_else(|violation| panic!("{violation}"));
+    assert_eq!((outcome.seeds, outcome.images), (12, 120), "{outcome:?}");
+    let lost = CrashMatrix { sabotage: Some(Sabotage::NoFlush), ..matrix };
+    assert!(lost.run().is_err(), "the same without a flush");
 }
