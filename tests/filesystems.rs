@@ -7,89 +7,21 @@
 mod common;
 
 use std::{
-    env,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::Duration,
 };
 
-use common::{TestDir, lsns, put, replay};
+use common::{
+    loop_mount::{LoopMount, skip},
+    lsns, put, replay,
+};
 use plimsoll::{
     ActiveEngine, Durability, Engine, Lsn, Preparation, SegmentedWal, SegmentedWalConfig, WalError,
 };
 
 const MIB: u64 = 1 << 20;
-
-/// A file system in a file of its own. Unmounted and detached when dropped.
-struct LoopMount {
-    mount_point: PathBuf,
-    device: String,
-    // Removed last.
-    _dir: TestDir,
-}
-
-impl LoopMount {
-    /// Makes one of `size_bytes`, or says why that is not possible here.
-    fn new(name: &str, mkfs: &[&str], size_bytes: u64, sector_bytes: u32) -> Result<Self, String> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err("mounting takes root".into());
-        }
-        let dir = TestDir::new(name);
-        let image = dir.path().join("image");
-        let file = File::create(&image).expect("the build directory is writable");
-        file.set_len(size_bytes).expect("the build directory is writable");
-        let (image, sector) = (path_text(&image), sector_bytes.to_string());
-        let attach = ["losetup", "--find", "--show", "--sector-size", &sector, &image];
-        // Another test may be quicker to take the device that was found.
-        let device = (0..5).find_map(|_| run(&attach).ok());
-        let device = device.map_or_else(|| run(&attach), Ok)?.trim().to_owned();
-        let mut mounted = Self { mount_point: PathBuf::new(), device, _dir: dir };
-        run(&[mkfs, &[mounted.device.as_str()]].concat())?;
-        let mount_point = mounted._dir.path().join("mnt");
-        fs::create_dir(&mount_point).expect("the build directory is writable");
-        run(&["mount", &mounted.device, &path_text(&mount_point)])?;
-        mounted.mount_point = mount_point;
-        Ok(mounted)
-    }
-
-    fn log_dir(&self) -> PathBuf {
-        self.mount_point.join("log")
-    }
-}
-
-impl Drop for LoopMount {
-    fn drop(&mut self) {
-        // Best effort, and in this order whatever failed before.
-        if self.mount_point.is_dir() {
-            let mount_point = path_text(&self.mount_point);
-            let _ =
-                run(&["umount", &mount_point]).or_else(|_| run(&["umount", "-l", &mount_point]));
-        }
-        let _ = run(&["losetup", "--detach", &self.device]);
-    }
-}
-
-fn path_text(path: &Path) -> String {
-    path.to_str().expect("the build directory has a plain name").to_owned()
-}
-
-fn run(command: &[&str]) -> Result<String, String> {
-    let output = Command::new(command[0]).args(&command[1..]).output();
-    let output = output.map_err(|error| format!("{}: {error}", command[0]))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        return Err(format!("{}: {}", command.join(" "), stderr.trim()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn skip(why: &str) {
-    assert!(env::var_os("PLIMSOLL_TEST_NO_SKIP").is_none(), "must not be skipped: {why}");
-    eprintln!("skipped: {why}");
-}
 
 fn small_segments(dir: impl Into<PathBuf>) -> SegmentedWalConfig {
     let mut config = SegmentedWalConfig::new(dir);

@@ -1,135 +1,152 @@
 //! A writer that is killed at any moment has lost nothing that it acknowledged. A child process
 //! commits and says so over a pipe; the parent kills it, opens the log and compares.
-#![allow(clippy::print_stdout, reason = "the child's acknowledgements, the parent's seed")]
+#![allow(clippy::print_stdout, reason = "what was tried, and what was caught")]
 
 mod common;
 
-use std::{
-    collections::BTreeMap,
-    env,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Command, Stdio},
-    thread,
-    time::Duration,
+use std::thread;
+
+use common::{
+    TestDir,
+    child::{Heard, Living, Start},
+    life::{self, Settings, Way},
+    random::Random,
+    replay,
+    witness::Witness,
 };
+use plimsoll::SegmentedWal;
 
-use common::{TestDir, key_ring, lsns, open, put, replay};
-use plimsoll::{CommitPolicy, Durability, Engine, GroupCommitter, Preparation, SegmentedWalConfig};
-
-const CYCLES: u64 = 24;
-const DIR: &str = "PLIMSOLL_KILL_DIR";
-const CYCLE: &str = "PLIMSOLL_KILL_CYCLE";
+const CYCLES: u64 = 500;
+/// Lives of one log before another one is begun, so that many openings are a log's first.
+const LIVES_OF_A_LOG: u64 = 25;
 /// Repeats a run that failed.
 const SEED: &str = "PLIMSOLL_KILL_SEED";
 
-/// What is tried in turn, all on the same log.
-fn config(dir: &Path, cycle: u64) -> SegmentedWalConfig {
-    let mut config = SegmentedWalConfig::new(dir).with_keys(key_ring());
-    config.segment_size = 64 << 10;
-    config.buffer_size = 16 << 10;
-    config.engine = [Engine::Blocking, Engine::Uring][usize::from(cycle % 2 == 1)];
-    config.durability = [Durability::Dsync, Durability::Fdatasync][usize::from(cycle % 4 > 1)];
-    config.preparation = [Preparation::Zero, Preparation::Recycle][usize::from(cycle % 8 > 3)];
-    config.pipeline_depth = if cycle.is_multiple_of(3) { 4 } else { 1 };
-    config
-}
-
-/// Splitmix64, as published by Vigna: enough to choose moments.
-fn random(seed: u64) -> u64 {
-    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[test]
-#[ignore = "run by the test below, in a process of its own"]
-fn child_commits_until_it_is_killed() {
-    let (Ok(dir), Ok(cycle)) = (env::var(DIR), env::var(CYCLE)) else { return };
-    let cycle: u64 = cycle.parse().expect("a number");
-    let log = GroupCommitter::start(open(&config(dir.as_ref(), cycle)), CommitPolicy::FromConfig)
-        .expect("start");
-    thread::scope(|scope| {
-        for client in 0..4u64 {
-            let log = log.clone();
-            scope.spawn(move || {
-                for n in 0.. {
-                    let payload = format!("{cycle} {client} {n} ").repeat(1 + n % 40);
-                    let lsn = log.commit(&put(payload.as_bytes())).expect("commit");
-                    // One write for a line, so that lines of two threads do not mix.
-                    let line = format!("ack {lsn} {cycle} {client} {n}\n");
-                    std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent reads");
-                    if lsn.get().is_multiple_of(64) {
-                        log.truncate_before(lsn).expect("truncate");
-                    }
-                }
-            });
-        }
-    });
+#[ignore = "run by the tests below, in a process of its own"]
+fn a_life() {
+    life::live();
 }
 
-/// Runs a child, kills it, and returns what it acknowledged: payloads by LSN.
-fn acknowledged_before_the_kill(dir: &Path, cycle: u64, seed: u64) -> BTreeMap<u64, String> {
-    let mut child = Command::new(env::current_exe().expect("this program"))
-        .args(["--exact", "child_commits_until_it_is_killed", "--ignored", "--nocapture"])
-        .env(DIR, dir)
-        .env(CYCLE, cycle.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a child");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let mut acknowledged = BTreeMap::new();
-    let mut take = |line: &str| {
-        let Some(words) = line.strip_prefix("ack ") else { return };
-        let words: Vec<u64> = words.split(' ').map(|w| w.parse().expect("number")).collect();
-        let [lsn, cycle, client, n] = words[..] else { panic!("{line}") };
-        let repeat = usize::try_from(1 + n % 40).expect("small");
-        acknowledged.insert(lsn, format!("{cycle} {client} {n} ").repeat(repeat));
-    };
-    // Some are killed while the log is being opened, most in the middle of their work.
-    if !random(seed).is_multiple_of(4) {
-        while let Some(line) = lines.next().map(|line| line.expect("UTF-8")) {
-            take(&line);
-            if line.starts_with("ack ") {
-                break;
+/// When a writer is killed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// So many acknowledgements after it has opened the log; while it is opened, if there are none.
+    Acknowledged(u64),
+    /// As it begins its n-th truncation.
+    Truncating(u64),
+    /// As it begins to close the log.
+    Closing,
+}
+
+impl Moment {
+    fn drawn(random: &mut Random) -> Self {
+        match random.below(8) {
+            0 | 1 => Self::Acknowledged(0),
+            2 => Self::Truncating(1 + random.below(3)),
+            3 => Self::Closing,
+            _ => Self::Acknowledged(1 + random.below(150)),
+        }
+    }
+
+    /// Appends of a client, where the log is to be closed.
+    fn appends(self, random: &mut Random) -> Option<u64> {
+        matches!(self, Self::Closing).then(|| 1 + random.below(40))
+    }
+
+    /// Listens until the moment has come, or the process has ended.
+    fn await_in(self, child: &mut Living, witness: &mut Witness) {
+        let mut missing = match self {
+            Self::Acknowledged(count) | Self::Truncating(count) => count,
+            Self::Closing => 1,
+        };
+        while missing > 0 {
+            let Some(heard) = child.hear() else { return };
+            witness.hears(&heard);
+            let counts = match self {
+                Self::Acknowledged(_) => matches!(heard, Heard::Acknowledged(..)),
+                Self::Truncating(_) => matches!(heard, Heard::Truncating(_)),
+                Self::Closing => heard == Heard::Closing,
+            };
+            missing -= u64::from(counts);
+        }
+    }
+}
+
+/// Kills a writer, and holds what is left of its log against what it acknowledged.
+fn killed(start: Start<'_>, moment: Moment, witness: &mut Witness, random: &mut Random) -> Outcome {
+    let mut child = start.spawn();
+    moment.await_in(&mut child, witness);
+    let later_us = if matches!(moment, Moment::Acknowledged(0)) { 12_000 } else { 500 };
+    thread::sleep(random.microseconds(later_us));
+    child.kill();
+    let last = child.hear_out(witness);
+    let stopped = matches!(last, Some(Heard::Refused(..) | Heard::Failed(..)));
+    assert!(!stopped, "it stopped by itself: {last:?}, {moment:?}, {:?}", start.settings);
+
+    let config = Settings::drawn(random).config(start.dir);
+    let wal = SegmentedWal::open(config).map_err(|refused| refused.to_string())?;
+    let (floor, records) = (wal.recovery().floor.get(), replay(&wal));
+    witness.examine(floor, &records)?;
+    witness.kept(floor, &records);
+    if random.below(4) == 0 {
+        wal.close().expect("close");
+    }
+    Ok(!child.has_opened)
+}
+
+/// Whether it was killed before it had opened the log, or what is wrong.
+type Outcome = Result<bool, String>;
+
+/// Half of the cycles, all of them on logs of this kind.
+fn cycles(kind: &str) {
+    let mut random = Random::from_env(SEED);
+    let (mut total, mut opening) = (0, 0);
+    for log in 0..CYCLES / 2 / LIVES_OF_A_LOG {
+        let dir = TestDir::new(&format!("kill-{log}-{kind}"));
+        let log_dir = dir.path().join(kind);
+        let mut witness = Witness::default();
+        for life in 0..LIVES_OF_A_LOG {
+            let settings = Settings::drawn(&mut random);
+            let moment = Moment::drawn(&mut random);
+            let appends = moment.appends(&mut random);
+            let start = Start { appends, ..Start::new(&log_dir, life, settings) };
+            match killed(start, moment, &mut witness, &mut random) {
+                Ok(was_opening) => opening += u64::from(was_opening),
+                Err(problem) => {
+                    panic!("{problem}; log {log}, life {life}, {moment:?}, {settings:?}")
+                }
             }
         }
+        total += witness.total;
     }
-    thread::sleep(Duration::from_micros(random(seed + 1) % 15_000));
-    child.kill().expect("SIGKILL");
-    child.wait().expect("it ends");
-    for line in lines {
-        let line = line.expect("UTF-8");
-        // The kill may have cut the last line short.
-        if line.split(' ').count() == 5 {
-            take(&line);
-        }
-    }
-    acknowledged
+    println!("{kind}: {total} acknowledgements, {opening} of {} killed while opening", CYCLES / 2);
+    assert!(total > 10 * CYCLES, "only {total} acknowledgements in {CYCLES} lives");
+    assert!(opening > 0, "nobody was killed while opening");
 }
 
 #[test]
 fn a_killed_writer_has_lost_nothing_that_it_acknowledged() {
-    let seed = env::var(SEED).ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("{SEED}={seed}");
-    let dir = TestDir::new("kill");
-    let mut total = 0;
-    for cycle in 0..CYCLES {
-        let acknowledged = acknowledged_before_the_kill(dir.path(), cycle, seed + 2 * cycle);
-        let wal = open(&config(dir.path(), cycle + 1));
-        let floor = wal.recovery().floor.get();
-        let records = replay(&wal);
-        let dense: Vec<_> = (floor..).take(records.len()).collect();
-        assert_eq!(lsns(&records), dense, "cycle {cycle}");
-        for (lsn, payload) in acknowledged.range(floor..) {
-            let index = usize::try_from(lsn - floor).expect("small");
-            let record = records.get(index).unwrap_or_else(|| panic!("LSN {lsn}, cycle {cycle}"));
-            assert_eq!(record.payload(), payload.as_bytes(), "LSN {lsn}, cycle {cycle}");
-        }
-        total += acknowledged.len();
-        drop(wal);
-    }
-    assert!(total > 100, "only {total} acknowledgements in {CYCLES} lives");
+    cycles("clear");
+}
+
+#[test]
+fn nor_has_one_that_seals_its_records() {
+    cycles("sealed");
+}
+
+/// The control of this layer.
+#[test]
+fn a_writer_that_acknowledges_too_early_is_caught() {
+    let mut random = Random::from_env(SEED);
+    let dir = TestDir::new("kill-early");
+    let settings = Settings::all().find(|settings| settings.way == Way::Tasks).expect("there is");
+    let caught = (0..CYCLES).find_map(|life| {
+        let mut witness = Witness::default();
+        let log_dir = dir.path().join(life.to_string());
+        let start = Start { early: true, ..Start::new(&log_dir, life, settings) };
+        let moment = Moment::Acknowledged(1 + random.below(50));
+        killed(start, moment, &mut witness, &mut random).err()
+    });
+    println!("caught: {}", caught.expect("nobody noticed"));
 }

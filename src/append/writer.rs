@@ -264,6 +264,7 @@ impl BatchWriter {
             offset_bytes = block.len() as u64;
         }
 
+        file.hold().map_err(|error| self.fail("lock", file.path(), error))?;
         let path = self.parts.directory.join(&segment_name(batch.outline.first_lsn));
         let directory = &self.parts.directory;
         directory.rename(file.path(), &path).map_err(|error| self.fail("rename", &path, error))?;

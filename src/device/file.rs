@@ -1,7 +1,7 @@
 //! One segment file, opened for direct I/O.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read},
     os::{
         fd::{AsRawFd, RawFd},
@@ -12,6 +12,8 @@ use std::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -28,6 +30,8 @@ const FALLOC_FL_WRITE_ZEROES: libc::c_int = 0x80;
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// Zeroing works in pieces of this size; larger ones gain nothing.
 const ZERO_CHUNK_BYTES: usize = 512 << 10;
+/// How often to look whether a file is at rest.
+const REST_POLL: Duration = Duration::from_millis(1);
 
 /// An open segment file. All reads and writes bypass the page cache.
 #[derive(Debug)]
@@ -44,6 +48,21 @@ enum Medium {
     Kernel(File),
     #[cfg(feature = "simulated")]
     Simulated(SimulatedFile),
+}
+
+/// What a ring still refers to keeps its lock until the kernel has put the ring away, which takes
+/// longer than it takes to open the log again. Nothing is on its way any more.
+impl Drop for Medium {
+    fn drop(&mut self) {
+        match self {
+            Self::Kernel(file) => {
+                // Not to be unlocked means not to have been locked.
+                let _ = file.unlock();
+            }
+            #[cfg(feature = "simulated")]
+            Self::Simulated(_) => {}
+        }
+    }
 }
 
 impl SegmentFile {
@@ -117,6 +136,35 @@ impl SegmentFile {
             Medium::Kernel(_) => BlockBuffer::allocate(len),
             #[cfg(feature = "simulated")]
             Medium::Simulated(_) => Ok(BlockBuffer::on_heap(len)),
+        }
+    }
+
+    /// Says that the file is written to, for as long as a write may be on its way, even after the
+    /// process: io_uring finishes the writes of one that was killed, and each refers to the open
+    /// file, whose lock (flock(2)) goes with the last reference.
+    pub(crate) fn hold(&self) -> io::Result<()> {
+        match &self.file {
+            Medium::Kernel(file) => Ok(file.try_lock_shared()?),
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Waits until nobody holds the file any more; `false` if somebody still does after `patience`.
+    pub(crate) fn await_rest(&self, patience: Duration) -> io::Result<bool> {
+        let give_up = Instant::now() + patience;
+        loop {
+            let locked = match &self.file {
+                Medium::Kernel(file) => file.try_lock(),
+                #[cfg(feature = "simulated")]
+                Medium::Simulated(_) => Ok(()),
+            };
+            match locked {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if Instant::now() > give_up => return Ok(false),
+                Err(TryLockError::WouldBlock) => thread::sleep(REST_POLL),
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Replaying records in LSN order across segments, up to what is durable (in the writer's process)
 //! or up to the end of what was written (from the directory alone, beside a live writer).
 
-use std::{collections::VecDeque, path::PathBuf};
+use std::{collections::VecDeque, io::ErrorKind, path::PathBuf};
 
 use super::{
     verdict::{TailFindings, TailVerdict, judge},
@@ -78,30 +78,32 @@ impl WalReader {
         directory: LogDirectory,
         mut options: ReaderOptions,
     ) -> Result<Self> {
-        let Meta { retention_floor: floor, log_id, .. } = meta_of(&directory)?;
-        if options.from == Lsn::NONE {
-            options.from = floor;
+        let wanted = options.from;
+        loop {
+            let Meta { retention_floor: floor, log_id, .. } = meta_of(&directory)?;
+            options.from = if wanted == Lsn::NONE { floor } else { wanted };
+            if options.from < floor {
+                return Err(WalError::Truncated { requested: wanted, floor });
+            }
+            let entries = directory_entries(&directory)?;
+            if let Some(first) = entries.first().filter(|first| first.first_lsn > options.from) {
+                // Truncated between the two looks: what is wanted may be gone, which the floor says.
+                if floor_of(&directory)? != floor {
+                    continue;
+                }
+                return Err(WalError::ChainBroken {
+                    path: first.path.clone(),
+                    problem: format!(
+                        "the log promises records from LSN {floor}, but this is the first segment; \
+                         an earlier one is missing, restore it"
+                    ),
+                });
+            }
+            if options.keys.is_some() {
+                check_start_is_sealed(&directory, &entries, options.from)?;
+            }
+            return Ok(Self::over_segments(directory, log_id, entries, options));
         }
-        if options.from < floor {
-            return Err(WalError::Truncated { requested: options.from, floor });
-        }
-        let entries = directory_entries(&directory)?;
-        if let Some(first) = entries.first()
-            && first.first_lsn > floor
-            && floor_of(&directory)? == floor
-        {
-            return Err(WalError::ChainBroken {
-                path: first.path.clone(),
-                problem: format!(
-                    "the log promises records from LSN {floor}, but this is the first segment; an \
-                     earlier one is missing, restore it"
-                ),
-            });
-        }
-        if options.keys.is_some() {
-            check_start_is_sealed(&directory, &entries, options.from)?;
-        }
-        Ok(Self::over_segments(directory, log_id, entries, options))
     }
 
     fn advance(&mut self) -> Result<Option<LogRecord>> {
@@ -139,18 +141,48 @@ impl WalReader {
 
     /// Opens the next segment and checks that it follows the current one. `false` at the end.
     fn open_next(&mut self) -> Result<bool> {
-        let Some(entry) = self.ahead.pop_front() else { return Ok(false) };
-        let file = self.open(&entry)?;
+        while let Some(entry) = self.ahead.pop_front() {
+            let opened = self.open_segment(&entry);
+            if !opened.as_ref().is_err_and(|error| self.is_race(error)) {
+                return opened;
+            }
+            self.list_again(&entry)?;
+        }
+        Ok(false)
+    }
+
+    /// Whether a file was gone that was listed a moment ago: its writer has truncated it, or, in an
+    /// opening, removed or replaced it because it held no record.
+    fn is_race(&self, error: &WalError) -> bool {
+        self.options.bound == ReadBound::Tail
+            && matches!(error, WalError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
+    }
+
+    /// Takes the place of what was listed before by what is there now, from a segment on that has
+    /// vanished.
+    fn list_again(&mut self, vanished: &CatalogEntry) -> Result<()> {
+        let next = self.current.as_ref().map_or(self.options.from, SegmentWalk::expected_lsn);
+        let floor = floor_of(&self.directory)?;
+        if next < floor {
+            return Err(WalError::Truncated { requested: next, floor });
+        }
+        let entries = directory_entries(&self.directory)?.into_iter();
+        self.ahead = entries.filter(|entry| entry.first_lsn >= vanished.first_lsn).collect();
+        Ok(())
+    }
+
+    fn open_segment(&mut self, entry: &CatalogEntry) -> Result<bool> {
+        let file = self.open(entry)?;
         let mut header = read_header(&file)?;
         if let Err(problem) = header {
-            if self.is_unused_newest(&entry)? {
+            if self.is_unused_newest(entry)? {
                 return Ok(false);
             }
             // A writer may have started it between the two looks.
             header = read_header(&file)?.or(Err(problem));
         }
         let header = header.map_err(|problem| header_error(&entry.path, problem))?;
-        self.check_follows(&entry, &header)?;
+        self.check_follows(entry, &header)?;
         let context =
             SegmentContext::from_header(&header, &entry.path, self.options.keys.as_ref())?;
         self.current = Some(SegmentWalk::new(file, context)?);

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::name::{looks_like_segment, segment_first_lsn, segment_name};
@@ -20,6 +21,10 @@ const USUAL_BLOCK_LEN: usize = 4096;
 /// A multiple of any device's alignment.
 const LARGEST_BLOCK_LEN: usize = 64 << 10;
 const _: () = assert!(LARGEST_BLOCK_LEN as u64 == MAX_BLOCK_BYTES);
+
+/// Longer than the kernel needs to put away the ring of a killed process, and than a device that
+/// works takes for a write.
+const PATIENCE_WITH_LAST_WRITES: Duration = Duration::from_secs(10);
 
 /// A segment with a readable header.
 #[derive(Clone, Debug)]
@@ -76,10 +81,15 @@ pub(crate) fn read_header(
     file: &SegmentFile,
 ) -> Result<std::result::Result<SegmentHeader, HeaderProblem>> {
     let read_first = |most: usize| {
-        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-        let mut bytes = file.allocate_buffer(len.min(most))?;
-        let len = file.read_at(&mut bytes, 0)?;
-        Ok(SegmentHeader::decode(&bytes[..len]))
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(most);
+        let mut bytes = file.allocate_buffer(len)?;
+        let read = file.read_at(&mut bytes[..len], 0)?;
+        // A device that is gone may answer with nothing, which is no blank header.
+        if read < len {
+            let problem = format!("{read} of {len} bytes could be read");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
+        }
+        Ok(SegmentHeader::decode(&bytes[..read]))
     };
     // A device whose blocks are larger than this refuses the short read and takes the long one.
     let read = read_first(USUAL_BLOCK_LEN).or_else(|error: io::Error| match error.kind() {
@@ -91,6 +101,23 @@ pub(crate) fn read_header(
         offset_bytes: 0,
         source: source.into(),
     })
+}
+
+/// Waits until nothing is on its way to the newest segment any more. The lock of the directory goes
+/// with a process that is killed; its writes may still arrive when it is gone, and must not do so
+/// behind the back of an opening that has read the end of the log. Older segments are at rest: a
+/// new one is started only behind a durable one.
+///
+/// # Errors
+///
+/// [`WalError::Locked`] if that takes more than ten seconds.
+pub(crate) fn await_last_writes(directory: &LogDirectory) -> Result<()> {
+    let Some((_, path)) = list_segments(directory)?.pop() else { return Ok(()) };
+    let file = directory.open_for_read(path.clone()).map_err(WalError::io("open", &path))?;
+    if file.await_rest(PATIENCE_WITH_LAST_WRITES).map_err(WalError::io("lock", &path))? {
+        return Ok(());
+    }
+    Err(WalError::Locked { path: directory.path().to_owned(), lock: path })
 }
 
 /// Finds and checks the chain of a directory with this `wal.meta`.

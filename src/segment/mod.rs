@@ -15,8 +15,8 @@ mod workshop;
 pub(crate) use catalog::{CatalogEntry, SegmentCatalog};
 pub use catalog::{SegmentInfo, TruncateOutcome};
 pub(crate) use chain::{
-    ChainSegment, UnreadableNewest, check_stays_sealed, discover_chain, header_error,
-    list_segments, read_header,
+    ChainSegment, UnreadableNewest, await_last_writes, check_stays_sealed, discover_chain,
+    header_error, list_segments, read_header,
 };
 pub(crate) use context::SegmentContext;
 pub(crate) use meta_store::{MetaStore, read_meta};

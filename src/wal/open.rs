@@ -14,7 +14,7 @@ use crate::{
     replay::{Recovered, recover},
     segment::{
         CatalogEntry, MetaStore, Preparer, PreparerOptions, SegmentCatalog, SegmentContext,
-        list_segments, read_meta,
+        await_last_writes, list_segments, read_meta,
     },
     sync::Mutex,
     telemetry::Telemetry,
@@ -44,6 +44,7 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
     if meta.get().encrypted && config.keys.is_none() {
         return Err(WalError::KeyRequired { path: config.dir, key_id: 0 });
     }
+    await_last_writes(&directory)?;
     let recovered = recover(&directory, &meta.get(), config.keys.as_ref())?;
     if recovered.predecessor.end_lsn.next().is_exhausted() {
         return Err(WalError::LsnExhausted);

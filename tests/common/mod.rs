@@ -2,7 +2,12 @@
 //! for the usual steps.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod child;
+pub(crate) mod life;
+pub(crate) mod loop_mount;
+pub(crate) mod random;
 pub(crate) mod seccomp;
+pub(crate) mod witness;
 
 use std::{
     fs,

@@ -6,6 +6,8 @@ use std::thread;
 
 /// `struct seccomp_data`: the number of the system call comes first.
 const NUMBER_AT: u32 = 0;
+/// The lower half of the first argument, where integers are little-endian.
+const FIRST_ARGUMENT_AT: u32 = 16;
 
 /// Runs `work` in a thread of its own and gives its answer; `work` gets a function that makes one
 /// system call fail with an errno in that thread (and threads it starts) from then on. `None` where
@@ -30,22 +32,51 @@ fn allow_filters() -> bool {
     unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 }
 }
 
+/// Makes one system call fail in this thread, and in those that it starts. Errno 0: the call is not
+/// made, and answers 0.
 fn install(call: libc::c_long, errno: i32) {
-    let number = u32::try_from(call).expect("system calls have small numbers");
-    let errno = u32::try_from(errno).expect("errno is positive");
-    let statement = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter {
-        code: u16::try_from(code).expect("codes have 16 bits"),
-        jt,
-        jf,
-        k,
-    };
-    let mut filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, NUMBER_AT, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 0, 1),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno, 0, 0),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
-    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+    install_filter(&[
+        load(NUMBER_AT),
+        unless(call, 1),
+        answer(libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
+/// As `fail` of [`in_thread`], inside of it, but only where the first argument is this descriptor.
+pub(crate) fn fail_on_descriptor(call: libc::c_long, descriptor: i32, errno: i32) {
+    install_filter(&[
+        load(NUMBER_AT),
+        unless(call, 3),
+        load(FIRST_ARGUMENT_AT),
+        unless(descriptor.into(), 1),
+        answer(libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
+fn load(offset: u32) -> libc::sock_filter {
+    statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0)
+}
+
+/// Skips so many statements unless what was loaded is `value`.
+fn unless(value: libc::c_long, skipped: u8) -> libc::sock_filter {
+    let value = u32::try_from(value).expect("small numbers");
+    statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, skipped)
+}
+
+fn answer(answer: u32) -> libc::sock_filter {
+    statement(libc::BPF_RET | libc::BPF_K, answer, 0)
+}
+
+fn statement(code: u32, k: u32, jf: u8) -> libc::sock_filter {
+    let code = u16::try_from(code).expect("codes have 16 bits");
+    libc::sock_filter { code, jt: 0, jf, k }
+}
+
+fn install_filter(filter: &[libc::sock_filter]) {
+    let len = u16::try_from(filter.len()).expect("short");
+    let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the program and its filter outlive the call, which copies them.
     let result = unsafe {
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0)
