@@ -167,6 +167,25 @@ fn a_device_with_4_kib_sectors_refuses_a_smaller_alignment() {
     }
 }
 
+/// Larger than what is read of a segment at first to see its header.
+#[test]
+fn a_device_with_16_kib_sectors_works() {
+    let mkfs = ["mkfs.xfs", "-q", "-s", "size=16384", "-b", "size=16384"];
+    let mounted = match LoopMount::new("fs-16kn", &mkfs, 400 * MIB, 16384) {
+        Ok(mounted) => mounted,
+        Err(why) => return skip(&why),
+    };
+    let mut config = small_segments(mounted.log_dir());
+    (config.alignment, config.buffer_size) = (None, 64 << 10);
+    let mut end = Lsn::NONE;
+    for _ in 0..3 {
+        let mut wal = SegmentedWal::open(config.clone()).expect("opens");
+        assert_eq!(wal.geometry().logical_block_bytes, Some(16384));
+        assert_holds(&wal, Lsn::FIRST, end);
+        end = append_and_sync(&mut wal, 10).expect("append");
+    }
+}
+
 /// The same behind sectors of 512 bytes that the device writes whole, to tell it from the above.
 #[test]
 fn a_device_with_512_byte_sectors_takes_that_alignment() {
