@@ -56,15 +56,15 @@ const HARNESS: Building = Building {
     root: "lib",
     floors: &[
         &["units", "store::schema"],
-        &["cli", "profile", "host", "scratch", "stats", "ticker"],
+        &["cli", "profile", "host", "load", "scratch", "stats", "ticker"],
         &["workload", "measure"],
         &["store"],
-        &["sweep", "recommend", "report", "bench", "torture", "certify"],
+        &["sweep", "recommend", "report", "bench", "capacity", "torture", "certify"],
         &["conclude"],
         &["hostile"],
         &["bin"],
     ],
-    neighbours: &[("units", "store::schema")],
+    neighbours: &[("units", "store::schema"), ("cli", "load")],
     only_users: Some(("plimsoll", &["workload", "torture", "certify"])),
 };
 

@@ -2,9 +2,20 @@
 //!
 //! Only definitions. What a verb does is in the verb's own module; `main` joins the two.
 
+mod capacity;
+mod certify;
+mod torture;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use capacity::CapacityArgs;
+use capacity::{CAPACITY_EXAMPLES, CAPACITY_LONG};
+pub(crate) use certify::CertifyArgs;
+use certify::{CERTIFY_EXAMPLES, CERTIFY_LONG};
+use torture::{TORTURE_EXAMPLES, TORTURE_LONG};
+pub(crate) use torture::{TortureArgs, VictimArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -78,45 +89,6 @@ Examples:
   plimsoll bench --against-ceiling --only one,threads64 --rounds 9 --seconds 2
   plimsoll bench --against-ceiling --target /mnt/nvme/plimsoll-data --json ceiling.json";
 
-const TORTURE_LONG: &str = "\
-Kills a process that commits, at random moments, again and again, and after each kill opens its log \
-and compares every record that was acknowledged, byte by byte: none is missing, none was altered, \
-the LSNs have no gap, and nothing is there that was not written. Engines, durability, preparation, \
-encryption, batches in flight, truncation and the kind of caller vary from cycle to cycle; or, with \
---settings, it is exactly what you are going to run.
-
-It works in a directory of its own below DIR, which is removed afterwards. When something is lost it \
-stays, with the settings beside the log, and the exit code is 1.
-
-What it does not show: the loss of power. What a killed process has written survives in the caches \
-of the kernel and of the device, so that a missing flush goes unnoticed. `plimsoll certify` cuts the \
-power of simulated disks; docs/durability.md says what was tried on real kernels.";
-
-const TORTURE_EXAMPLES: &str = "\
-Examples:
-  plimsoll torture /mnt/nvme
-  plimsoll torture /mnt/nvme --seconds 3600 --settings results/20260301T020000Z-db1-quick-3f9a/recommended.toml
-  plimsoll torture . --seed 7 --json torture.json";
-
-const CERTIFY_LONG: &str = "\
-Runs a log on simulated disks under exactly the settings of RUN and cuts the power, at every kind of \
-moment: of what was not flushed any part may survive, in any order. Each image is recovered and \
-compared with what had been acknowledged; some are damaged besides, some opened and crashed again. \
-Then each of the library's seeded bugs has to be noticed under the same settings.
-
-An image of a large segment takes its time, so the settings are tried with their own sizes in fewer \
-histories, and with small segments and buffers in many. The outcome says how many of each, and lies \
-beside the settings as certificate.json and certificate.txt; the run's report shows it. Needs no \
-disk, but every core: half a minute of two quiet ones for segments of 4 MiB, some minutes and 4 GiB \
-of memory for 64 MiB.
-
-Exit code 1: a promise was broken; 4: a seeded bug that can show was not noticed.";
-
-const CERTIFY_EXAMPLES: &str = "\
-Examples:
-  plimsoll certify results/20260301T020000Z-db1-quick-3f9a
-  plimsoll certify profiles/tuned/db1.toml --seeds 1000";
-
 /// `plimsoll`, as given on the command line.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -155,6 +127,9 @@ pub(crate) enum Verb {
     /// Commit until killed; `torture` runs it as its victim
     #[command(name = VICTIM_VERB, hide = true)]
     Victim(VictimArgs),
+    /// Find the highest rate of arrivals that a log carries under objectives for its latency
+    #[command(long_about = CAPACITY_LONG, after_long_help = with_exit_codes(CAPACITY_EXAMPLES))]
+    Capacity(CapacityArgs),
     /// Keep one core busy until standard input ends; `bench` runs it as other people's load
     #[command(name = SPIN_VERB, hide = true)]
     Spin,
@@ -232,85 +207,6 @@ pub(crate) struct BenchArgs {
     pub json: Option<PathBuf>,
 }
 
-/// Arguments of `plimsoll torture`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct TortureArgs {
-    /// Directory on the disk and file system to try; created when missing and removed again
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-
-    /// How long, seconds
-    #[arg(long, value_name = "N", default_value_t = 60,
-          value_parser = clap::value_parser!(u64).range(1..=30 * 86_400))]
-    pub seconds: u64,
-
-    /// Exactly these settings, such as a run's recommended.toml, in every cycle
-    #[arg(long, value_name = "FILE")]
-    pub settings: Option<PathBuf>,
-
-    /// Seed of the settings, the records and the moments of the kills; chosen and printed when
-    /// absent. When a kill lands also depends on the machine
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-
-    /// Write the summary to this file as JSON, too
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-
-    /// Print nothing but errors and the summary
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
-/// Arguments of the hidden verb that `plimsoll torture` kills.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct VictimArgs {
-    /// Directory of the log.
-    #[arg(long)]
-    pub log: PathBuf,
-    /// Its settings.
-    #[arg(long)]
-    pub settings: PathBuf,
-    /// Seed of the records.
-    #[arg(long)]
-    pub seed: u64,
-    /// Number of this life; part of each record.
-    #[arg(long)]
-    pub cycle: u64,
-    /// Clients that share the log; 0: one thread owns it and submits.
-    #[arg(long)]
-    pub clients: u32,
-    /// Truncate the log now and then.
-    #[arg(long)]
-    pub truncate: bool,
-}
-
-/// Arguments of `plimsoll certify`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct CertifyArgs {
-    /// Folder of the run whose recommendation is to be certified, or a file of settings
-    #[arg(value_name = "RUN")]
-    pub run: PathBuf,
-
-    /// Histories with exactly the settings; by default as many as their segment size allows in
-    /// about a third of a minute
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub seeds: Option<u64>,
-
-    /// Histories with the same settings but small segments and buffers
-    #[arg(long, value_name = "N", default_value_t = 4000,
-          value_parser = clap::value_parser!(u64).range(1..))]
-    pub small_seeds: u64,
-
-    /// Seed of the first history; the others follow
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub first_seed: u64,
-
-    /// Print nothing but errors and where the certificate is
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
 /// What `plimsoll bench` can compare. Told in [`BENCH_LONG`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchCase {
@@ -353,7 +249,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+    pub(super) fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once(&"plimsoll").chain(words))
     }
 
@@ -416,35 +312,6 @@ mod tests {
     }
 
     #[test]
-    fn torture_and_certify_have_the_documented_defaults_and_take_every_option() {
-        let Verb::Torture(torture) = parse(&["torture", "/d"]).unwrap().verb else {
-            panic!("not a torture");
-        };
-        assert_eq!((torture.dir.as_path(), torture.seconds), (Path::new("/d"), 60));
-        assert!(torture.settings.is_none() && torture.seed.is_none() && !torture.quiet);
-        let words = "torture /d --seconds 5 --settings s.toml --seed 9 --json f -q";
-        let words: Vec<&str> = words.split(' ').collect();
-        let Verb::Torture(torture) = parse(&words).unwrap().verb else {
-            panic!("not a torture");
-        };
-        assert_eq!((torture.seconds, torture.seed, torture.quiet), (5, Some(9), true));
-        assert_eq!(torture.settings.as_deref(), Some(Path::new("s.toml")));
-        assert_eq!(torture.json.as_deref(), Some(Path::new("f")));
-
-        let Verb::Certify(certify) = parse(&["certify", "r"]).unwrap().verb else {
-            panic!("not a certify");
-        };
-        assert_eq!((certify.seeds, certify.small_seeds, certify.first_seed), (None, 4000, 0));
-        let words = "certify r --seeds 3 --small-seeds 8 --first-seed 100 --quiet";
-        let words: Vec<&str> = words.split(' ').collect();
-        let Verb::Certify(certify) = parse(&words).unwrap().verb else {
-            panic!("not a certify");
-        };
-        assert_eq!((certify.seeds, certify.small_seeds), (Some(3), 8));
-        assert_eq!((certify.first_seed, certify.quiet), (100, true));
-    }
-
-    #[test]
     fn every_case_of_bench_is_told_in_its_help() {
         let help = parse(&["bench", "--help"]).unwrap_err().to_string();
         for case in BenchCase::value_variants() {
@@ -468,6 +335,13 @@ mod tests {
             &["sweep", "p", "--seed", "-1"],
             &["sweep", "p", "--sed", "1"],
             &["measure"],
+            &["capacity"],
+            &["capacity", "--slo", "p99"],
+            &["capacity", "--slo", "p99=1ms", "--record-size", "big"],
+            &["capacity", "--slo", "p99=1ms", "--trace", "t", "--tenants", "2"],
+            &["capacity", "--slo", "p99=1ms", "--first-rate", "0"],
+            &["capacity", "--slo", "p99=1ms", "--compressible", "101"],
+            &["capacity", "--slo", "p99=1ms", "--tbw", "0"],
             &["report"],
             &["torture"],
             &["torture", "d", "--seconds", "0"],
@@ -482,7 +356,7 @@ mod tests {
 
     #[test]
     fn long_help_shows_examples_and_every_exit_code() {
-        for verb in ["sweep", "report", "bench", "torture", "certify"] {
+        for verb in ["sweep", "report", "bench", "capacity", "torture", "certify"] {
             let help = parse(&[verb, "--help"]).unwrap_err().to_string();
             assert!(help.contains(&format!("plimsoll {verb} ")), "{help}");
             for code in ["0", "1", "2", "3", "4", "130"] {

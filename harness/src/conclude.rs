@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
 
+use crate::capacity;
 use crate::recommend::{add_merged_p999, analyse, recommended_toml};
-use crate::report::{self, Style, terminal_summary};
+use crate::report::{self, Style, capacity_summary, terminal_summary, write_capacity};
 use crate::store::RunFolder;
+use crate::store::capacity::{CapacityAnalysis, CapacityFolder};
 use crate::store::certificate::{Certificate, RECOMMENDED, Standing, certified_settings, run_of};
 use crate::store::schema::{Analysis, Manifest, TrialResult, TrialStatus};
 
@@ -99,6 +101,31 @@ pub(crate) fn is_as_concluded(path: &Path) -> Result<()> {
 
 fn is_encrypted(manifest: &Manifest, analysis: &Analysis) -> bool {
     analysis.recommended(manifest).is_some_and(|chosen| chosen.settings.encryption)
+}
+
+/// What was concluded from a capacity run.
+#[derive(Clone, Debug)]
+pub(crate) struct CapacityConclusion {
+    /// For the terminal.
+    pub(crate) summary: String,
+    /// The report.
+    pub(crate) report_html: PathBuf,
+    /// The answer.
+    pub(crate) analysis: CapacityAnalysis,
+}
+
+/// Writes `analysis.json`, the plot and `report.html` of the capacity run in `folder`.
+///
+/// # Errors
+/// As [`conclude`].
+pub(crate) fn conclude_capacity(folder: &Path) -> Result<CapacityConclusion> {
+    let (folder, manifest) = CapacityFolder::open(folder)?;
+    let trials = folder.trials()?;
+    let analysis = capacity::analyse(&manifest, &trials);
+    folder.write_analysis(&analysis)?;
+    let report_html = write_capacity(&folder, &manifest, &trials, &analysis)?;
+    let summary = capacity_summary(&manifest, &trials, &analysis, style());
+    Ok(CapacityConclusion { summary, report_html, analysis })
 }
 
 fn style() -> Style {

@@ -12,6 +12,7 @@ mod units;
 // Floor 2: what is asked for, what the machine is, what numbers mean. Never each other.
 mod cli;
 mod host;
+mod load;
 mod profile;
 mod scratch;
 mod stats;
@@ -23,6 +24,7 @@ mod workload;
 mod store;
 // Floor 5: the verbs, which never import each other.
 mod bench;
+mod capacity;
 mod certify;
 mod recommend;
 mod report;
@@ -41,9 +43,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use bench::BenchError;
+use capacity::CapacityError;
 use certify::CertifyError;
-use cli::{BenchArgs, CertifyArgs, Cli, ReportArgs, SweepArgs, TortureArgs, Verb};
-use conclude::{Conclusion, conclude, is_as_concluded};
+use cli::{BenchArgs, CapacityArgs, CertifyArgs, Cli, ReportArgs, SweepArgs, TortureArgs, Verb};
+use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded};
+use store::capacity::{Finding, RunKind, run_kind};
 use store::certificate::Verdict;
 use sweep::{Outcome, SweepError};
 use torture::TortureError;
@@ -75,6 +79,7 @@ pub fn run() -> ExitCode {
             torture::victim(&args);
             EXIT_TRIAL_FAILED
         }
+        Verb::Capacity(args) => capacity_verb(&args),
         Verb::Spin => {
             bench::spin();
             EXIT_PASS
@@ -104,7 +109,77 @@ fn sweep_verb(args: &SweepArgs) -> u8 {
 }
 
 fn report_verb(args: &ReportArgs) -> u8 {
-    conclude_and_print(&args.run, false)
+    match run_kind(&args.run) {
+        Ok(RunKind::Sweep) => conclude_and_print(&args.run, false),
+        Ok(RunKind::Capacity) => conclude_capacity_and_print(&args.run, Told::People),
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            EXIT_USAGE
+        }
+    }
+}
+
+fn capacity_verb(args: &CapacityArgs) -> u8 {
+    let told = match (args.json, args.quiet) {
+        (true, _) => Told::Programs,
+        (_, true) => Told::Nobody,
+        _ => Told::People,
+    };
+    match capacity::run(args) {
+        Ok(capacity::Outcome::Planned(plan)) => {
+            print(&plan);
+            EXIT_PASS
+        }
+        Ok(capacity::Outcome::Ran { folder, interrupted }) => {
+            let code = conclude_capacity_and_print(&folder, told);
+            if interrupted { EXIT_INTERRUPTED } else { code }
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            match error {
+                CapacityError::LogFailed(_) => EXIT_TRIAL_FAILED,
+                CapacityError::Refused(_) => EXIT_REFUSED,
+                CapacityError::Usage(_) | CapacityError::Broken(_) => EXIT_USAGE,
+                CapacityError::Interrupted => EXIT_INTERRUPTED,
+            }
+        }
+    }
+}
+
+/// Who reads the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    People,
+    Programs,
+    Nobody,
+}
+
+/// Makes everything that follows from a stored capacity run, and says it.
+fn conclude_capacity_and_print(folder: &Path, told: Told) -> u8 {
+    match conclude_capacity(folder) {
+        Ok(conclusion) => {
+            match told {
+                Told::People => print(&format!("{}\n", conclusion.summary)),
+                Told::Programs => match serde_json::to_string_pretty(&conclusion.analysis) {
+                    Ok(json) => print(&format!("{json}\n")),
+                    Err(error) => complain(&error.to_string()),
+                },
+                Told::Nobody => {}
+            }
+            if told != Told::Programs {
+                print(&format!("{}\n", conclusion.report_html.display()));
+            }
+            match conclusion.analysis.finding {
+                Finding::Carried => EXIT_PASS,
+                Finding::Impossible | Finding::Failed => EXIT_TRIAL_FAILED,
+                Finding::Inconclusive | Finding::Unfinished => EXIT_INCONCLUSIVE,
+            }
+        }
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            EXIT_USAGE
+        }
+    }
 }
 
 /// Targets are reported and never enforced: the machine under them may be any.

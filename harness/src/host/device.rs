@@ -62,6 +62,8 @@ pub(crate) struct BlockDevice {
     pub scheduler: Option<String>,
     /// `nr_requests`, `max_sectors_kb` and `rotational`, as written.
     pub queue_limits: BTreeMap<String, String>,
+    /// Bytes written to it since the machine started.
+    pub written_bytes: Option<u64>,
 }
 
 /// The device with this number; `None` when it is not a block device (tmpfs, btrfs, overlay).
@@ -94,7 +96,15 @@ fn describe(sysfs: &Sysfs, disk: &Path) -> BlockDevice {
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
             .collect(),
+        written_bytes: sysfs.read(disk.join("stat")).and_then(|text| written_bytes(&text)),
     }
+}
+
+/// The seventh number of a disk's `stat` counts sectors of 512 bytes, whatever the device's own are
+/// (Documentation/block/stat.rst).
+fn written_bytes(stat: &str) -> Option<u64> {
+    let sectors: u64 = stat.split_whitespace().nth(6)?.parse().ok()?;
+    sectors.checked_mul(512)
 }
 
 /// Follows a mapped device down to the disk it lies on, as long as there is exactly one.
@@ -183,6 +193,7 @@ mod tests {
         ] {
             write(&format!("devices/pci/nvme0/nvme0n1/queue/{name}"), text);
         }
+        write("devices/pci/nvme0/nvme0n1/stat", " 5 0 40 1 7 2 96 3 0 4 4\n");
         write("devices/pci/nvme0/nvme0n1/nvme0n1p2/partition", "2\n");
         write("devices/virtual/dm-0/queue/write_cache", "write through\n");
         fs::create_dir_all(root.join("sys/devices/virtual/dm-0/slaves")).unwrap();
@@ -217,6 +228,7 @@ mod tests {
         assert_eq!(disk.fua, Some(true));
         assert_eq!(disk.atomic_write_max_bytes, Some(16384));
         assert_eq!(disk.scheduler.as_deref(), Some("none"));
+        assert_eq!(disk.written_bytes, Some(96 * 512));
         let limits: Vec<_> = disk.queue_limits.into_iter().collect();
         let expected = [("nr_requests", "1023"), ("rotational", "0")];
         assert_eq!(limits, expected.map(|(name, text)| (name.to_owned(), text.to_owned())));

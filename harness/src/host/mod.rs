@@ -114,6 +114,16 @@ fn block_device_under(sysfs: &Sysfs, path: &Path, mount: Option<&Mount>) -> Opti
     })
 }
 
+/// Bytes written since the machine started to the whole device that `target` lies on, whoever wrote
+/// them; `None` if the kernel does not say.
+pub(crate) fn written_bytes(target: &Path) -> Option<u64> {
+    let sysfs = Sysfs::of_this_machine();
+    let existing = nearest_existing(target);
+    let mountinfo = sysfs.read("proc/self/mountinfo")?;
+    let mounts = mounts::parse(&mountinfo);
+    block_device_under(&sysfs, &existing, mounts::containing(&mounts, &existing))?.written_bytes
+}
+
 /// `target` with symbolic links resolved, or its nearest parent that exists.
 fn nearest_existing(target: &Path) -> PathBuf {
     let absolute = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());

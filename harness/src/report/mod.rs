@@ -4,6 +4,7 @@
 //! Everything but [`write_all`] is a pure function of [`Run`], the run's stored files. Nothing is
 //! measured, no clock is read, and the same input gives the same bytes.
 
+mod capacity;
 mod csv;
 mod html;
 mod plots;
@@ -28,6 +29,7 @@ use csv::summary_csv;
 use html::report_html;
 use plots::plots;
 
+pub(crate) use capacity::{capacity_summary, write_capacity};
 pub(crate) use table::Style;
 pub(crate) use terminal::terminal_summary;
 

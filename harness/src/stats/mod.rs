@@ -10,7 +10,7 @@ mod percentile;
 mod ratio;
 
 pub(crate) use bootstrap::{Bootstrap, MIN_BLOCKS};
-pub(crate) use percentile::supports;
+pub(crate) use percentile::{samples_to_support, supports};
 pub(crate) use ratio::{Pair, invert, log_ratio};
 
 use crate::store::schema::Estimate;

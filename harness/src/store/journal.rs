@@ -6,22 +6,23 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::files::{cannot_write, parse_json};
-use super::schema::TrialResult;
 
 /// Adds one line and syncs it. What an earlier life left of a torn last line is cut off first, for
 /// a line appended to it would be lost with it.
-pub(super) fn append(path: &Path, trial: &TrialResult) -> Result<()> {
+pub(super) fn append<T: Serialize + DeserializeOwned>(path: &Path, trial: &T) -> Result<()> {
     let mut line = serde_json::to_string(trial).context("a trial's result has no JSON form")?;
     // JSON has no NaN and writes null, which would make the whole journal unreadable.
-    parse_json::<TrialResult>(&line).context("a trial's result holds a number that is none")?;
+    parse_json::<T>(&line).context("a trial's result holds a number that is none")?;
     line.push('\n');
     append_line(path, line.as_bytes()).with_context(|| cannot_write(path))
 }
 
 /// Every trial whose line is whole, in the order they ran; none where there is no journal yet.
-pub(super) fn read(path: &Path) -> Result<Vec<TrialResult>> {
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         read => read.with_context(|| format!("cannot read {}", path.display()))?,
@@ -68,8 +69,13 @@ fn whole_length(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::schema::TrialResult;
     use super::super::synthetic::SyntheticRun;
     use super::*;
+
+    fn read(path: &Path) -> Result<Vec<TrialResult>> {
+        super::read(path)
+    }
 
     fn trials() -> Vec<TrialResult> {
         SyntheticRun::small().trials.into_iter().take(3).collect()

@@ -3,6 +3,7 @@
 //! they lie, how they are written so that a crash costs at most the trial under way, and that a
 //! folder of another major schema version is refused.
 
+pub(crate) mod capacity;
 pub(crate) mod certificate;
 mod files;
 mod journal;
@@ -61,19 +62,9 @@ impl RunFolder {
     /// # Errors
     /// When the folder cannot be created or written, or the manifest's start is not RFC 3339.
     pub(crate) fn create(out_dir: &Path, manifest: &mut Manifest) -> Result<Self> {
-        create_folders(out_dir)?;
-        let started = &manifest.started_utc;
-        let started: Timestamp = started
-            .parse()
-            .with_context(|| format!("the run's start, {started:?}, is not RFC 3339"))?;
-        let (run_id, path) = create_unique(out_dir, |id| {
-            format!(
-                "{}-{}-{}-{id:04x}",
-                started.strftime("%Y%m%dT%H%M%SZ"),
-                name_part(&manifest.environment_before.hostname),
-                name_part(&manifest.profile_name)
-            )
-        })?;
+        let host = &manifest.environment_before.hostname;
+        let (run_id, path) =
+            create_named(out_dir, &manifest.started_utc, host, &manifest.profile_name)?;
         manifest.run_id = run_id;
         SCHEMA_VERSION.clone_into(&mut manifest.schema_version);
         let folder = Self { path };
@@ -247,6 +238,23 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let mut text = serde_json::to_string_pretty(value).context("a result has no JSON form")?;
     text.push('\n');
     Ok(text.into_bytes())
+}
+
+/// Creates a run's folder, named by its start, its host and what it is a run of.
+fn create_named(
+    out_dir: &Path,
+    started_utc: &str,
+    host: &str,
+    name: &str,
+) -> Result<(String, PathBuf)> {
+    create_folders(out_dir)?;
+    let started: Timestamp = started_utc
+        .parse()
+        .with_context(|| format!("the run's start, {started_utc:?}, is not RFC 3339"))?;
+    create_unique(out_dir, |id| {
+        let started = started.strftime("%Y%m%dT%H%M%SZ");
+        format!("{started}-{}-{}-{id:04x}", name_part(host), name_part(name))
+    })
 }
 
 /// Creates the first folder of the names drawn that does not exist yet.

@@ -1,5 +1,5 @@
-//! From a sweep's settings to the library's configuration, and from the library's errors to the
-//! outcome of a trial.
+//! From a sweep's settings, or a settings file, to the library's configuration, and from the
+//! library's errors to the outcome of a trial.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use plimsoll::{Durability, Engine, KeyRing, Preparation, SegmentedWalConfig, Wal
 
 use super::Problem;
 use crate::store::schema::Settings;
+use crate::units::{format_bytes, format_duration_us};
 
 /// Key id of a trial's only key.
 const KEY_ID: u64 = 1;
@@ -40,10 +41,81 @@ pub(super) fn build(settings: &Settings, directory: &Path) -> Result<SegmentedWa
         other => return Err(unknown("preparation", other)),
     };
     if settings.encryption {
-        let ring = KeyRing::new(KEY_ID, rand::random()).map_err(|error| classify(&error))?;
-        config.keys = Some(ring);
+        config.keys = Some(random_key()?);
     }
     Ok(config)
+}
+
+/// The settings of a log that is measured as an embedder would run it.
+#[derive(Clone, Debug)]
+pub(crate) struct LogConfig(SegmentedWalConfig);
+
+impl LogConfig {
+    /// The library's own defaults.
+    pub(crate) fn library_defaults() -> Self {
+        Self(SegmentedWalConfig::default())
+    }
+
+    /// The `[wal]` table of a file, such as the `recommended.toml` of a sweep. A key that it names is
+    /// read, and replaced by a random one: a measurement leaves nothing sealed with a real key.
+    ///
+    /// # Errors
+    /// In the library's words, which name the file and what is wrong with it.
+    pub(crate) fn from_file(path: &Path) -> Result<Self, String> {
+        SegmentedWalConfig::from_profile(path).map(Self).map_err(|error| error.to_string())
+    }
+
+    /// Each setting and its value, for people.
+    pub(crate) fn described(&self) -> Vec<(&'static str, String)> {
+        let config = &self.0;
+        let word = |word: &dyn std::fmt::Debug| format!("{word:?}").to_lowercase();
+        let us = |duration: Duration| {
+            format_duration_us(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+        };
+        vec![
+            ("alignment", config.alignment.map_or_else(|| "auto".into(), format_bytes)),
+            ("buffer_size", format_bytes(config.buffer_size)),
+            ("segment_size", format_bytes(config.segment_size)),
+            ("commit_window", us(config.commit_window)),
+            ("pipeline_depth", config.pipeline_depth.to_string()),
+            ("engine", word(&config.engine)),
+            ("durability", word(&config.durability)),
+            ("preparation", word(&config.preparation)),
+            ("prepared_segments", config.prepared_segments.to_string()),
+            ("idle_marker_after", us(config.idle_marker_after)),
+            ("encryption", config.keys.is_some().to_string()),
+        ]
+    }
+
+    /// Size of a segment, bytes.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.0.segment_size
+    }
+
+    /// Segments that exist beside those that are full.
+    pub(crate) fn segments_beside(&self) -> u32 {
+        self.0.prepared_segments + 2
+    }
+
+    /// Whether segments are written with zeros before they are used: each byte of the log is then
+    /// written twice until there are old segments to use again.
+    pub(crate) fn zeroes_ahead(&self) -> bool {
+        matches!(self.0.preparation, Preparation::Zero | Preparation::Recycle)
+    }
+
+    /// The configuration of a log in `directory`.
+    pub(super) fn in_directory(&self, directory: &Path) -> Result<SegmentedWalConfig, Problem> {
+        let mut config = self.0.clone().in_dir(directory);
+        if config.keys.is_some() {
+            config.keys = Some(random_key()?);
+        }
+        Ok(config)
+    }
+}
+
+/// A key that exists in memory only and dies with the trial.
+fn random_key() -> Result<KeyRing, Problem> {
+    KeyRing::new(KEY_ID, rand::random()).map_err(|error| classify(&error))
 }
 
 fn unknown(field: &str, value: &str) -> Problem {

@@ -1,15 +1,18 @@
-//! One trial: a real log in a directory of its own, clients that commit to it in a closed loop, and
-//! afterwards the proof that everything acknowledged can be read back.
+//! One trial: a real log in a directory of its own, clients that commit to it in a closed loop or
+//! records that arrive on a schedule, and afterwards the proof that everything acknowledged can be
+//! read back.
 //!
 //! Knows the library through its public API only, and nothing of plans, files of results or
 //! reports. How fast a trial was counts for nothing if its proof fails.
 
 mod aging;
+mod arrivals;
 mod checkpoint;
 mod client;
 mod config;
 mod gate;
 mod observe;
+mod open_loop;
 mod owner;
 mod payload;
 mod promise;
@@ -36,6 +39,12 @@ use payload::Payloads;
 use verify::{ReadBack, Submitted, check};
 
 pub(crate) use checkpoint::Disruptions;
+pub(crate) use config::LogConfig;
+#[cfg(test)]
+pub(crate) use open_loop::simulated;
+pub(crate) use open_loop::{
+    Answers, OpenLoad, OpenMeasurement, Pace, overhead_ns_per_record, run_open,
+};
 
 /// Equal parts of the measured time that latencies are also kept by.
 pub(crate) const INTERVALS: usize = 10;
@@ -170,7 +179,16 @@ fn run_with(
     };
     let truncated_before_lsn =
         loaded.checkpoints.as_ref().map_or(0, |log| log.truncated_before_lsn);
-    let verified_records = read_back(config, &payloads, &loaded.clients, truncated_before_lsn)?;
+    let submitted: Vec<Submitted<'_>> = loaded
+        .clients
+        .iter()
+        .map(|client| Submitted {
+            acknowledged_lsns: &client.acknowledged_lsns,
+            count: client.submitted,
+            truncated_before_lsn,
+        })
+        .collect();
+    let verified_records = read_back(config, &payloads, &submitted)?;
     let disruptions = loaded
         .checkpoints
         .as_ref()
@@ -329,8 +347,7 @@ fn first_error(clients: &[ClientLog]) -> Option<(usize, &WalError)> {
 fn read_back(
     mut config: SegmentedWalConfig,
     payloads: &Payloads,
-    clients: &[ClientLog],
-    truncated_before_lsn: u64,
+    submitted: &[Submitted<'_>],
 ) -> Result<u64, Problem> {
     let unreadable = |error: WalError| Problem::Failed(format!("reading back: {error}"));
     config.preparation = Preparation::None;
@@ -341,15 +358,7 @@ fn read_back(
         .replay_from(Lsn::NONE)
         .map_err(unreadable)?
         .map(|record| record.map(ReadBack::from).map_err(|error| error.to_string()));
-    let submitted: Vec<Submitted<'_>> = clients
-        .iter()
-        .map(|client| Submitted {
-            acknowledged_lsns: &client.acknowledged_lsns,
-            count: client.submitted,
-            truncated_before_lsn,
-        })
-        .collect();
-    check(records, payloads, &submitted).map_err(|mismatch| Problem::Failed(mismatch.to_string()))
+    check(records, payloads, submitted).map_err(|mismatch| Problem::Failed(mismatch.to_string()))
 }
 
 #[cfg(test)]

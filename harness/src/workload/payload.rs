@@ -1,10 +1,10 @@
-//! What the clients write. Every payload follows from the seed, the client and the sequence number
-//! alone, so that it can be made again to compare, and begins with both numbers, so that no two
-//! are equal.
+//! What the clients write. Every record follows from the seed, the client and the sequence number
+//! alone, so that it can be made again to compare: its length, its tenant and its bytes, which begin
+//! with both numbers, so that no two are equal.
 //!
-//! The bytes are random and so incompressible, the worst case for a drive that compresses; a
-//! chosen compressibility is not available. They are windows of a pool of random bytes: generating
-//! each anew took as long as everything else that a client does for 4 KiB.
+//! The bytes are windows of a pool of random bytes: generating each anew took as long as everything
+//! else that a client does for 4 KiB. Random bytes do not compress, the worst case for a drive that
+//! does; where something else is asked for, a share of each 64 bytes of the pool is zeros.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use rand::rand_core::Rng;
 use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
 
 use super::Problem;
+use crate::load::RecordShape;
 
 /// Client (u32) and sequence (u64), little-endian. Payloads too short to hold them have random
 /// bytes only; the record's own fields tell those apart.
@@ -24,45 +25,99 @@ const POOL_BYTES: usize = 8 << 20;
 /// Windows begin at multiples of this.
 const WINDOW_ALIGN_BYTES: usize = 8;
 
+/// Each so many bytes have the same share of zeros.
+const STRETCH_BYTES: usize = 64;
+
 /// The generator of a trial's payloads.
 #[derive(Clone, Debug)]
 pub(super) struct Payloads {
     seed: u64,
-    length: usize,
+    shape: RecordShape,
+    /// Of every payload, where all are equally long.
+    fixed_bytes: Option<usize>,
     pool: Arc<[u8]>,
 }
 
 impl Payloads {
     /// Payloads of `length_bytes` from `seed`.
     pub(super) fn new(seed: u64, length_bytes: u64) -> Result<Self, Problem> {
-        let length = usize::try_from(length_bytes)
+        Self::shaped(seed, &RecordShape::fixed(length_bytes))
+    }
+
+    /// Payloads of such a shape from `seed`.
+    pub(super) fn shaped(seed: u64, shape: &RecordShape) -> Result<Self, Problem> {
+        let max_bytes = shape.max_bytes();
+        let longest = usize::try_from(max_bytes)
             .ok()
             .filter(|length| *length <= plimsoll::MAX_PAYLOAD_BYTES)
-            .ok_or_else(|| Problem::Refused(format!("records of {length_bytes} bytes")))?;
-        let mut pool = vec![0; POOL_BYTES + length];
+            .ok_or_else(|| Problem::Refused(format!("records of {max_bytes} bytes")))?;
+        let mut pool = vec![0; POOL_BYTES + longest];
         Xoshiro256PlusPlus::seed_from_u64(seed).fill_bytes(&mut pool);
-        Ok(Self { seed, length, pool: pool.into() })
+        make_compressible(&mut pool, shape.compressible);
+        let is_fixed = shape.trace.is_none() && shape.sizes.at(0.0) == max_bytes;
+        let fixed_bytes = is_fixed.then_some(longest);
+        Ok(Self { seed, shape: shape.clone(), fixed_bytes, pool: pool.into() })
     }
 
     /// Writes the payload of the `sequence`-th record of `client` into `buffer`.
     pub(super) fn fill(&self, client: u32, sequence: u64, buffer: &mut Vec<u8>) {
-        // Scatters neighbours over the pool.
-        let mixed = self.seed ^ (u64::from(client) << 48) ^ sequence;
+        let mut numbers = self.numbers(client, sequence);
         let windows = POOL_BYTES / WINDOW_ALIGN_BYTES;
-        let scattered = SplitMix64::seed_from_u64(mixed).next_u64() % windows as u64;
+        let scattered = numbers.next_u64() % windows as u64;
         let start = usize::try_from(scattered).unwrap_or(0) * WINDOW_ALIGN_BYTES;
+        let length = self.fixed_bytes.unwrap_or_else(|| self.length(sequence, &mut numbers));
         buffer.clear();
-        buffer.extend_from_slice(&self.pool[start..start + self.length]);
+        buffer.extend_from_slice(&self.pool[start..start + length]);
         if let Some(stamp) = buffer.get_mut(..STAMP_BYTES) {
             stamp[..4].copy_from_slice(&client.to_le_bytes());
             stamp[4..].copy_from_slice(&sequence.to_le_bytes());
         }
+    }
+
+    /// Whose record it is.
+    pub(super) fn tenant(&self, client: u32, sequence: u64) -> u64 {
+        match &self.shape.trace {
+            Some(trace) => trace.record(sequence).tenant,
+            None if self.shape.tenants <= 1 => 0,
+            // The bits that neither the window nor the length are made of.
+            None => {
+                (self.numbers(client, sequence).next_u64() >> 32) % u64::from(self.shape.tenants)
+            }
+        }
+    }
+
+    /// Scatters neighbours over the pool.
+    fn numbers(&self, client: u32, sequence: u64) -> SplitMix64 {
+        SplitMix64::seed_from_u64(self.seed ^ (u64::from(client) << 48) ^ sequence)
+    }
+
+    fn length(&self, sequence: u64, numbers: &mut SplitMix64) -> usize {
+        let bytes = match &self.shape.trace {
+            Some(trace) => u64::from(trace.record(sequence).payload_bytes),
+            // 53 bits are what a number between 0 and 1 holds.
+            None => self.shape.sizes.at((numbers.next_u64() >> 11) as f64 / (1_u64 << 53) as f64),
+        };
+        usize::try_from(bytes).unwrap_or(0).min(self.pool.len() - POOL_BYTES)
+    }
+}
+
+/// Puts zeros into the same share of each stretch of the pool.
+#[allow(clippy::cast_possible_truncation, reason = "a share of 64")]
+fn make_compressible(pool: &mut [u8], share: f64) {
+    let zeros = (share.clamp(0.0, 1.0) * STRETCH_BYTES as f64).round() as usize;
+    for stretch in pool.chunks_mut(STRETCH_BYTES) {
+        let from = stretch.len().saturating_sub(zeros);
+        stretch[from..].fill(0);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
 
     use super::*;
 
@@ -114,5 +169,39 @@ mod tests {
             .map(|share| -share * share.log2())
             .sum();
         assert!(bits > 7.8, "{bits}");
+    }
+
+    #[test]
+    fn lengths_and_tenants_follow_their_distributions_and_are_made_again() {
+        let sizes = "mix:100B=75,4KiB=25".parse().expect("sizes");
+        let shape = RecordShape { sizes, tenants: 4, ..RecordShape::fixed(0) };
+        let [first, again] = [7, 7].map(|seed| Payloads::shaped(seed, &shape).expect("shape"));
+        let (mut long, mut by_tenant) = (0, [0_u32; 4]);
+        for sequence in 0..8_000 {
+            let found = payload(&first, 0, sequence);
+            assert_eq!(found, payload(&again, 0, sequence));
+            assert!(found.len() == 100 || found.len() == 4_096, "{}", found.len());
+            long += u32::from(found.len() == 4_096);
+            by_tenant[usize::try_from(first.tenant(0, sequence)).expect("of 4")] += 1;
+        }
+        assert!((1_850..2_150).contains(&long), "{long} of 2,000");
+        assert!(by_tenant.iter().all(|count| (1_850..2_150).contains(count)), "{by_tenant:?}");
+    }
+
+    #[test]
+    fn payloads_compress_by_the_share_that_was_asked_for() {
+        for share in [0.0, 0.25, 0.5, 0.75] {
+            let shape = RecordShape { compressible: share, ..RecordShape::fixed(4_096) };
+            let payloads = Payloads::shaped(7, &shape).expect("shape");
+            let mut all = Vec::new();
+            for sequence in 0..64 {
+                all.extend(payload(&payloads, 0, sequence));
+            }
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(&all).expect("to memory");
+            let compressed = encoder.finish().expect("to memory").len() as f64;
+            let taken = 1.0 - compressed / all.len() as f64;
+            assert!((taken - share).abs() < 0.06, "{share}: {taken}");
+        }
     }
 }

@@ -82,7 +82,7 @@ mod tests {
     fn record(lsn: u64) -> ReadBack {
         let mut payload = Vec::new();
         payloads().fill(3, 8, &mut payload);
-        ReadBack { lsn, client: 3, sequence: 8, payload }
+        ReadBack { lsn, client: 3, sequence: 8, tenant: 0, payload }
     }
 
     fn verdict(found: Result<Option<ReadBack>, WalError>) -> Result<bool, Problem> {

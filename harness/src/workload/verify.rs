@@ -16,6 +16,7 @@ pub(super) struct ReadBack {
     /// Who wrote it, as the record's own fields say.
     pub(super) client: u32,
     pub(super) sequence: u64,
+    pub(super) tenant: u64,
     pub(super) payload: Vec<u8>,
 }
 
@@ -25,6 +26,7 @@ impl From<LogRecord> for ReadBack {
             lsn: record.lsn().get(),
             client: record.vshard(),
             sequence: record.database(),
+            tenant: record.tenant(),
             payload: record.into_payload(),
         }
     }
@@ -47,7 +49,7 @@ pub(super) struct Submitted<'a> {
 pub(super) enum Mismatch {
     /// Acknowledged, and not there.
     Lost { client: usize, sequence: u64, lsn: u64 },
-    /// There, with other bytes.
+    /// There, with other bytes or as another tenant's.
     Altered { client: u32, sequence: u64, lsn: u64 },
     /// There, at another LSN than was acknowledged.
     Moved { client: u32, sequence: u64, lsn: u64, acknowledged_lsn: u64 },
@@ -103,7 +105,7 @@ pub(super) fn check(
     let mut last_lsn = 0;
     let mut verified = 0;
     for record in records {
-        let ReadBack { lsn, client, sequence, payload } =
+        let ReadBack { lsn, client, sequence, tenant, payload } =
             record.map_err(|reason| Mismatch::Unreadable { reason })?;
         if lsn <= last_lsn {
             return Err(Mismatch::OutOfOrder { lsn, after_lsn: last_lsn });
@@ -119,7 +121,7 @@ pub(super) fn check(
         }
         next_sequences[number] = sequence + 1;
         payloads.fill(client, sequence, &mut expected);
-        if payload != expected {
+        if payload != expected || tenant != payloads.tenant(client, sequence) {
             return Err(Mismatch::Altered { client, sequence, lsn });
         }
         match acknowledged_lsn(submitted, sequence) {
@@ -171,7 +173,7 @@ mod tests {
     fn record(lsn: u64, client: u32, sequence: u64) -> ReadBack {
         let mut payload = Vec::new();
         payloads().fill(client, sequence, &mut payload);
-        ReadBack { lsn, client, sequence, payload }
+        ReadBack { lsn, client, sequence, tenant: 0, payload }
     }
 
     fn good() -> Vec<ReadBack> {
@@ -233,6 +235,9 @@ mod tests {
             }
             let mut records = good();
             records[index].payload.pop();
+            assert!(matches!(verdict(records), Err(Mismatch::Altered { .. })));
+            let mut records = good();
+            records[index].tenant = 9;
             assert!(matches!(verdict(records), Err(Mismatch::Altered { .. })));
         }
     }

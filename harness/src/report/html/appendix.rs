@@ -15,8 +15,13 @@ struct Fact {
 
 /// The machine before the run, and after it where it changed.
 pub(super) fn environment(manifest: &Manifest) -> Markup {
-    let before = facts(&manifest.environment_before);
-    let after = manifest.environment_after.as_ref().map(facts);
+    environments(&manifest.environment_before, manifest.environment_after.as_ref())
+}
+
+/// The same of any run.
+pub(super) fn environments(before: &Environment, after: Option<&Environment>) -> Markup {
+    let before = facts(before);
+    let after = after.map(facts);
     let value_after = |name: &str| after.as_ref()?.iter().find(|fact| fact.name == name);
     let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     let table = html! {
@@ -110,6 +115,28 @@ fn none() -> String {
 #[allow(clippy::cast_precision_loss, reason = "three digits are printed")]
 fn data(bytes: u64) -> String {
     format_data(bytes as f64)
+}
+
+/// The command and what names the run.
+pub(super) fn identity(argv: &[String], facts: &[(&str, String)]) -> Markup {
+    let command: Vec<String> = argv.iter().map(|word| shell_word(&printable(word))).collect();
+    html! {
+        section #reproduce aria-labelledby="reproduce-heading" {
+            h2 #reproduce-heading { "How to reproduce" }
+            p { "The seed fixes arrivals and payloads; the speed is the machine’s." }
+            pre tabindex="0" aria-label="Command" { code { (command.join(" ")) } }
+            (scrolling("Identity of the run", &html! {
+                table.settings {
+                    thead { tr { th scope="col" { "Property" } th scope="col" { "Value" } } }
+                    tbody {
+                        @for (name, value) in facts {
+                            tr { th scope="row" { (name) } td { code { (value) } } }
+                        }
+                    }
+                }
+            }))
+        }
+    }
 }
 
 /// The command, the seeds and the profile.

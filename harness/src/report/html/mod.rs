@@ -4,6 +4,7 @@
 //! evidence follows, and what only a doubter or a repeater needs comes last.
 
 mod appendix;
+mod capacity;
 mod evidence;
 mod summary;
 
@@ -13,6 +14,8 @@ use super::Run;
 use super::plots::Plot;
 use super::text::printable;
 use super::view::View;
+
+pub(super) use capacity::capacity_html;
 
 const STYLE: &str = include_str!("style.css");
 

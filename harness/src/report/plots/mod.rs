@@ -5,6 +5,7 @@
 
 mod canvas;
 mod effects;
+mod load_latency;
 mod rounds;
 mod scale;
 mod spectrum;
@@ -15,7 +16,9 @@ use anyhow::{Context, Result};
 use super::Run;
 use super::view::View;
 
-/// Every plot there can be, in the order a report shows them.
+pub(super) use load_latency::{FILE_NAME as LOAD_LATENCY, plot as load_latency};
+
+/// Every plot of a sweep there can be, in the order a report shows them.
 pub(super) const FILE_NAMES: [&str; 4] =
     ["effects.svg", "throughput.svg", "latency.svg", "rounds.svg"];
 
