@@ -4,6 +4,7 @@
 
 mod capacity;
 mod certify;
+mod compare;
 mod torture;
 
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ pub(crate) use capacity::CapacityArgs;
 use capacity::{CAPACITY_EXAMPLES, CAPACITY_LONG};
 pub(crate) use certify::CertifyArgs;
 use certify::{CERTIFY_EXAMPLES, CERTIFY_LONG};
+use compare::{COMPARE_EXAMPLES, COMPARE_LONG, HISTORY_EXAMPLES, HISTORY_LONG};
+pub(crate) use compare::{CompareArgs, CompareFormat, HistoryArgs, HistoryFormat};
 use torture::{TORTURE_EXAMPLES, TORTURE_LONG};
 pub(crate) use torture::{TortureArgs, VictimArgs};
 
@@ -115,6 +118,12 @@ pub(crate) enum Verb {
     /// Write a stored run's report and recommendation again
     #[command(long_about = REPORT_LONG, after_long_help = with_exit_codes(REPORT_EXAMPLES))]
     Report(ReportArgs),
+    /// Say whether a run is slower than another one
+    #[command(long_about = COMPARE_LONG, after_long_help = COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
+    /// Find where in a history of runs a number shifted
+    #[command(long_about = HISTORY_LONG, after_long_help = HISTORY_EXAMPLES)]
+    History(HistoryArgs),
     /// Measure the log beside the bare device and print the ratios
     #[command(long_about = BENCH_LONG, after_long_help = with_exit_codes(BENCH_EXAMPLES))]
     Bench(BenchArgs),
@@ -294,6 +303,35 @@ mod tests {
     }
 
     #[test]
+    fn compare_and_history_take_every_option() {
+        let words = "compare a b --confirm c --confirm-base d --noise e --force --format json \
+                     --write junit=j.xml --write bencher=b.json";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let Verb::Compare(compare) = parse(&words).unwrap().verb else {
+            panic!("not a compare");
+        };
+        assert_eq!((compare.base.as_path(), compare.new.as_path()), ("a".as_ref(), "b".as_ref()));
+        assert_eq!(compare.confirm_base.as_deref(), Some(Path::new("d")));
+        assert!(compare.force && compare.format == CompareFormat::Json);
+        assert_eq!(compare.write.len(), 2);
+        let Verb::History(history) = parse(&["history", "d"]).unwrap().verb else {
+            panic!("not a history");
+        };
+        assert_eq!((history.recent, history.format), (14, HistoryFormat::Text));
+    }
+
+    #[test]
+    fn verdicts_have_the_documented_exit_codes() {
+        for verb in ["compare", "history"] {
+            let help = parse(&[verb, "--help"]).unwrap_err().to_string();
+            for code in ["0", "1", "2", "3", "4"] {
+                let line = help.lines().any(|l| l.trim_start().starts_with(&format!("{code} ")));
+                assert!(line, "{verb} --help lacks exit code {code}");
+            }
+        }
+    }
+
+    #[test]
     fn bench_has_the_documented_defaults_and_takes_every_option() {
         let Verb::Bench(bench) = parse(&["bench", "--against-ceiling"]).unwrap().verb else {
             panic!("not a bench");
@@ -342,6 +380,11 @@ mod tests {
             &["capacity", "--slo", "p99=1ms", "--first-rate", "0"],
             &["capacity", "--slo", "p99=1ms", "--compressible", "101"],
             &["capacity", "--slo", "p99=1ms", "--tbw", "0"],
+            &["compare", "a"],
+            &["compare", "a", "b", "--confirm-base", "c"],
+            &["compare", "a", "b", "--format", "pdf"],
+            &["compare", "a", "b", "--write", "junit"],
+            &["history"],
             &["report"],
             &["torture"],
             &["torture", "d", "--seconds", "0"],

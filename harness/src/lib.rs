@@ -22,17 +22,21 @@ mod measure;
 mod workload;
 // Floor 4: what a run leaves on disk.
 mod store;
-// Floor 5: the verbs, which never import each other.
+// Floor 5: how numbers leave: tables, JUnit, trackers.
+mod export;
+// Floor 6: the verbs, which never import each other.
 mod bench;
 mod capacity;
 mod certify;
+mod compare;
+mod history;
 mod recommend;
 mod report;
 mod sweep;
 mod torture;
-// Floor 6: joining them.
+// Floor 7: joining them.
 mod conclude;
-// Floor 7: the readers, for bytes that nobody vouches for.
+// Floor 8: the readers, for bytes that nobody vouches for.
 #[doc(hidden)]
 pub mod hostile;
 
@@ -45,8 +49,13 @@ use clap::Parser;
 use bench::BenchError;
 use capacity::CapacityError;
 use certify::CertifyError;
-use cli::{BenchArgs, CapacityArgs, CertifyArgs, Cli, ReportArgs, SweepArgs, TortureArgs, Verb};
+use cli::{
+    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, HistoryArgs, ReportArgs, SweepArgs,
+    TortureArgs, Verb,
+};
+use compare::CompareError;
 use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded};
+use history::{HistoryError, Shifted};
 use store::capacity::{Finding, RunKind, run_kind};
 use store::certificate::Verdict;
 use sweep::{Outcome, SweepError};
@@ -61,6 +70,7 @@ static ALLOCATOR: &CountingAllocator = &INSTRUMENTED_SYSTEM;
 
 const EXIT_PASS: u8 = 0;
 const EXIT_TRIAL_FAILED: u8 = 1;
+const EXIT_REGRESSION: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 const EXIT_REFUSED: u8 = 3;
 const EXIT_INCONCLUSIVE: u8 = 4;
@@ -72,6 +82,8 @@ pub fn run() -> ExitCode {
     let code = match Cli::parse().verb {
         Verb::Sweep(args) => sweep_verb(&args),
         Verb::Report(args) => report_verb(&args),
+        Verb::Compare(args) => compare_verb(&args),
+        Verb::History(args) => history_verb(&args),
         Verb::Bench(args) => bench_verb(&args),
         Verb::Torture(args) => torture_verb(&args),
         Verb::Certify(args) => certify_verb(&args),
@@ -178,6 +190,48 @@ fn conclude_capacity_and_print(folder: &Path, told: Told) -> u8 {
         Err(error) => {
             complain(&format!("{error:#}"));
             EXIT_USAGE
+        }
+    }
+}
+
+fn compare_verb(args: &CompareArgs) -> u8 {
+    match compare::run(args) {
+        Ok(compared) => {
+            print(&compared.text);
+            match compared.verdict {
+                compare::Verdict::Pass => EXIT_PASS,
+                compare::Verdict::Regression | compare::Verdict::Broken => EXIT_REGRESSION,
+                compare::Verdict::Suspected
+                | compare::Verdict::NotConfirmed
+                | compare::Verdict::Inconclusive => EXIT_INCONCLUSIVE,
+            }
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            match error {
+                CompareError::Usage(_) => EXIT_USAGE,
+                CompareError::Refused(_) => EXIT_REFUSED,
+            }
+        }
+    }
+}
+
+fn history_verb(args: &HistoryArgs) -> u8 {
+    match history::run(args) {
+        Ok(read) => {
+            print(&read.text);
+            match read.shifted {
+                Shifted::Not => EXIT_PASS,
+                Shifted::ForTheWorse => EXIT_REGRESSION,
+                Shifted::TooShort => EXIT_INCONCLUSIVE,
+            }
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            match error {
+                HistoryError::Usage(_) => EXIT_USAGE,
+                HistoryError::Refused(_) => EXIT_REFUSED,
+            }
         }
     }
 }

@@ -10,7 +10,6 @@ mod caveats;
 mod choice;
 mod effects;
 mod noise;
-mod observations;
 mod reasons;
 mod settings_file;
 mod summary;
@@ -21,6 +20,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::stats::{Bootstrap, supports};
+use crate::store::observations;
 use crate::store::schema::{
     Analysis, Manifest, Recommendation, SCHEMA_VERSION, TrialResult, TrialStatus,
 };

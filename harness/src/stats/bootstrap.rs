@@ -7,7 +7,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::store::schema::Estimate;
 
-use super::{finite, quantile_of_sorted};
+use super::{finite, median, quantile_of_sorted};
 
 /// Fewest blocks that get an interval. One block has no spread and two only a range, so below
 /// this every interval is `None` rather than a number that looks like knowledge.
@@ -43,10 +43,7 @@ impl Bootstrap {
 
     /// The median over blocks with its 95 % interval.
     pub(crate) fn median(&self, blocks: &[f64]) -> Option<Estimate> {
-        self.estimate(blocks, |resample| {
-            resample.sort_unstable_by(f64::total_cmp);
-            quantile_of_sorted(resample, 0.5).unwrap_or(f64::NAN)
-        })
+        self.estimate(blocks, middle)
     }
 
     /// Any statistic over blocks with its 95 % percentile interval. `statistic` may reorder the
@@ -66,13 +63,35 @@ impl Bootstrap {
         let value = statistic(&mut blocks.clone());
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let mut resample = vec![0.0; blocks.len()];
-        let mut outcomes: Vec<f64> = (0..self.resamples)
-            .map(|_| {
-                for slot in &mut resample {
-                    *slot = blocks[rng.random_range(0..blocks.len())];
-                }
-                statistic(&mut resample)
-            })
+        self.interval(value, || {
+            draw(&blocks, &mut resample, &mut rng);
+            statistic(&mut resample)
+        })
+    }
+
+    /// How far the median of `changed` lies above that of `baseline`, with its 95 % interval. The
+    /// two are resampled apart: for blocks that were not measured in pairs.
+    ///
+    /// `None` where either has fewer than [`MIN_BLOCKS`] finite blocks.
+    pub(crate) fn median_difference(&self, baseline: &[f64], changed: &[f64]) -> Option<Estimate> {
+        let (baseline, changed) = (finite(baseline), finite(changed));
+        if baseline.len().min(changed.len()) < MIN_BLOCKS {
+            return None;
+        }
+        let value = median(&changed)? - median(&baseline)?;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let (mut before, mut after) = (vec![0.0; baseline.len()], vec![0.0; changed.len()]);
+        self.interval(value, || {
+            draw(&baseline, &mut before, &mut rng);
+            draw(&changed, &mut after, &mut rng);
+            middle(&mut after) - middle(&mut before)
+        })
+    }
+
+    /// The value between the ends that 95 % of the outcomes of resampling lie within.
+    fn interval(&self, value: f64, resampled: impl FnMut() -> f64) -> Option<Estimate> {
+        let mut outcomes: Vec<f64> = std::iter::repeat_with(resampled)
+            .take(self.resamples as usize)
             .filter(|outcome| outcome.is_finite())
             .collect();
         outcomes.sort_unstable_by(f64::total_cmp);
@@ -82,6 +101,26 @@ impl Bootstrap {
             high: quantile_of_sorted(&outcomes, HIGH_QUANTILE)?,
         })
     }
+}
+
+/// Fills `resample` with blocks drawn with replacement.
+fn draw(blocks: &[f64], resample: &mut [f64], rng: &mut Xoshiro256PlusPlus) {
+    for slot in resample {
+        *slot = blocks[rng.random_range(0..blocks.len())];
+    }
+}
+
+/// The median of a resample, whose order does not matter; never of none. By selection, because
+/// it is asked for a hundred thousand times.
+fn middle(resample: &mut [f64]) -> f64 {
+    let upper_at = resample.len() / 2;
+    let is_odd = resample.len() % 2 == 1;
+    let (lower, upper, _) = resample.select_nth_unstable_by(upper_at, f64::total_cmp);
+    if is_odd {
+        return *upper;
+    }
+    let below = lower.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    below * 0.5 + *upper * 0.5
 }
 
 #[cfg(test)]
@@ -123,6 +162,28 @@ mod tests {
     }
 
     #[test]
+    fn the_difference_of_two_unpaired_samples_covers_about_as_often_as_it_claims() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(20_260_102);
+        let rounds = 400_u32;
+        let held = (0..rounds)
+            .filter(|round| {
+                let mut blocks = |n: usize, centre: f64| -> Vec<f64> {
+                    (0..n).map(|_| centre + 5.0 * normal(&mut rng)).collect()
+                };
+                let (before, after) = (blocks(9, 100.0), blocks(12, 103.0));
+                let bootstrap = Bootstrap { resamples: 1_000, seed: u64::from(*round) };
+                let found = bootstrap.median_difference(&before, &after).unwrap();
+                found.low <= 3.0 && 3.0 <= found.high
+            })
+            .count();
+        let coverage = held as f64 / f64::from(rounds);
+        assert!((0.88..=0.99).contains(&coverage), "{coverage}");
+        assert_eq!(Bootstrap::quick(1).median_difference(&[1.0; 2], &[1.0; 9]), None);
+        let equal = Bootstrap::quick(1).median_difference(&[1.0; 3], &[3.0; 4]).unwrap();
+        assert_eq!((equal.low, equal.value, equal.high), (2.0, 2.0, 2.0));
+    }
+
+    #[test]
     fn three_blocks_cover_less_than_they_claim_as_documented() {
         let median = coverage(3, Bootstrap::median);
         assert!((0.65..=0.80).contains(&median), "{median}");
@@ -156,6 +217,16 @@ mod tests {
         let rough = |seed| Bootstrap { resamples: 50, seed };
         assert_ne!(mean(&rough(7), &blocks), mean(&rough(8), &blocks));
         assert!(first.low < first.value && first.value < first.high);
+    }
+
+    #[test]
+    fn the_selected_middle_is_the_median() {
+        for n in 1..12 {
+            let mut values: Vec<f64> = (0..n).map(|i| f64::from(i * 7 % 12)).collect();
+            assert_eq!(Some(middle(&mut values.clone())), median(&values));
+            values.reverse();
+            assert_eq!(Some(middle(&mut values.clone())), median(&values));
+        }
     }
 
     #[test]

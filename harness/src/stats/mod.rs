@@ -1,16 +1,22 @@
 //! The statistics behind every number a person acts on: centres, quantiles, bootstrap intervals,
-//! matched ratios and the noise floor. Pure functions over slices: no clock, no files, and the
-//! same seed always gives the same answer.
+//! matched ratios, the noise floor, rank tests and change points. Pure functions over slices: no
+//! clock, no files, and the same seed always gives the same answer.
 //!
 //! Values that are not finite are left out everywhere, so one broken trial cannot turn a whole
 //! table into `NaN`; an answer that would rest on nothing is `None`.
 
 mod bootstrap;
+mod change_points;
 mod percentile;
+mod rank;
 mod ratio;
+#[cfg(test)]
+pub(crate) mod truth;
 
 pub(crate) use bootstrap::{Bootstrap, MIN_BLOCKS};
+pub(crate) use change_points::{Shift, ShiftRules, find_shifts};
 pub(crate) use percentile::{samples_to_support, supports};
+pub(crate) use rank::{holm, mann_whitney_p, signed_rank_p};
 pub(crate) use ratio::{Pair, invert, log_ratio};
 
 use crate::store::schema::Estimate;

@@ -1,11 +1,12 @@
 //! How a run's files are written and read: each is complete or not there at all, and every error
 //! names the path and what can be done about it.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -55,6 +56,27 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     parse_json(&text).with_context(|| format!("cannot use {}", path.display()))
 }
 
+/// A file of another major schema version: whole, and not to be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownSchema {
+    /// As the file states it.
+    schema_version: String,
+}
+
+impl fmt::Display for UnknownSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "it has schema version {:?} and this program reads {}.x; use a plimsoll of the version \
+             that wrote it",
+            self.schema_version,
+            major(SCHEMA_VERSION).unwrap_or_default()
+        )
+    }
+}
+
+impl std::error::Error for UnknownSchema {}
+
 /// Parses JSON that states its schema version, which is checked before anything else is looked at.
 pub(crate) fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T> {
     #[derive(Deserialize)]
@@ -65,11 +87,7 @@ pub(crate) fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T> {
         .context("it is damaged, or not a file of a Plimsoll run (no schema_version)")?;
     let own = major(SCHEMA_VERSION);
     if major(&schema_version) != own {
-        bail!(
-            "it has schema version {schema_version:?} and this program reads {}.x; use a plimsoll \
-             of the version that wrote it",
-            own.unwrap_or_default()
-        );
+        return Err(UnknownSchema { schema_version }.into());
     }
     serde_json::from_str(text).map_err(|error| {
         anyhow!(

@@ -6,9 +6,15 @@
 pub(crate) mod capacity;
 pub(crate) mod certificate;
 mod files;
+pub(crate) mod identity;
 mod journal;
 mod latency;
+pub(crate) mod measured;
+pub(crate) mod observations;
+pub(crate) mod quantity;
 pub(crate) mod schema;
+#[cfg(test)]
+mod schema_files;
 #[cfg(test)]
 pub(crate) mod synthetic;
 
@@ -25,7 +31,7 @@ use serde::Serialize;
 use files::{cannot_write, create_folders, read_json, replace_file, sync_folder};
 use schema::{Analysis, Manifest, SCHEMA_VERSION, TrialResult, TrialStatus};
 
-pub(crate) use files::parse_json;
+pub(crate) use files::{UnknownSchema, parse_json};
 pub(crate) use latency::{empty_histogram_ns, from_hlog, to_hlog};
 
 const MANIFEST: &str = "manifest.json";

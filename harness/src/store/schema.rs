@@ -13,6 +13,7 @@ pub(crate) const SCHEMA_VERSION: &str = "1.0";
 /// One point of the sweep: every setting a trial runs with. Field names are those of
 /// `plimsoll::SegmentedWalConfig`, with the unit added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     /// Block size every batch is padded to.
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
 
 /// A named point of the plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Configuration {
     /// Short name used for folders and tables: `c00`, `c01`, …
@@ -52,6 +54,7 @@ pub(crate) struct Configuration {
 /// One axis of the sweep and its levels in profile order, written as the profile writes them
 /// (`"64KiB"`, `"100us"`, `"true"`). The first level is the axis's baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Axis {
     /// Setting name as in a profile: `alignment`, `buffer_size`, …
@@ -62,6 +65,7 @@ pub(crate) struct Axis {
 
 /// The whole plan, fixed before the first trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Plan {
     /// The axes that vary.
@@ -82,6 +86,7 @@ pub(crate) struct Plan {
 
 /// How a trial ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub(crate) enum TrialStatus {
     /// Measured, and every acknowledged record was read back.
@@ -101,6 +106,7 @@ pub(crate) enum TrialStatus {
 /// Latency percentiles in microseconds. A percentile is `None` when the sample is too small to
 /// support it (counted in commit groups: 459 for p99, 4,603 for p99.9, 46,050 for p99.99).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LatencySummary {
     /// Arithmetic mean.
@@ -121,6 +127,7 @@ pub(crate) struct LatencySummary {
 
 /// What one trial measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TrialResult {
     /// Schema version, [`SCHEMA_VERSION`] when written.
@@ -169,6 +176,7 @@ pub(crate) struct TrialResult {
 
 /// The device's own speed, measured by the same run with bare writes, no log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ceiling {
     /// Durable 4 KiB (or one block, if larger) overwrites a second, one at a time: F0.
@@ -185,6 +193,7 @@ pub(crate) struct Ceiling {
 
 /// The machine, as far as it matters for the numbers. Unknown values are `None`, never invented.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Environment {
     /// Host name.
@@ -249,6 +258,7 @@ pub(crate) struct Environment {
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RunStatus {
     /// Still going, or killed.
@@ -265,6 +275,7 @@ pub(crate) enum RunStatus {
 
 /// Everything that identifies a run: `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     /// Schema version, [`SCHEMA_VERSION`] when written.
@@ -301,6 +312,7 @@ pub(crate) struct Manifest {
 
 /// A value with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Estimate {
     /// The estimate.
@@ -313,6 +325,7 @@ pub(crate) struct Estimate {
 
 /// One configuration over all its blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfigurationSummary {
     /// Which.
@@ -339,6 +352,7 @@ pub(crate) struct ConfigurationSummary {
 
 /// What changing one axis from its baseline level to another did, everything else equal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LevelEffect {
     /// The level.
@@ -352,6 +366,7 @@ pub(crate) struct LevelEffect {
 
 /// The effect of one axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AxisEffect {
     /// Axis name.
@@ -368,6 +383,7 @@ pub(crate) struct AxisEffect {
 
 /// The settings to run, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recommendation {
     /// Which configuration.
@@ -383,6 +399,7 @@ pub(crate) struct Recommendation {
 
 /// `analysis.json`: everything derived from the trials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Analysis {
     /// Schema version, [`SCHEMA_VERSION`] when written.

@@ -7,7 +7,7 @@ use crate::units::format_data;
 
 #[test]
 fn shipped_profiles_state_the_cost_that_their_plan_has() {
-    for name in ["quick", "nightly", "full"] {
+    for name in ["quick", "nightly", "gate", "full"] {
         let profile = shipped(name);
         let plan = profile.plan(1);
         let cost = plan_cost(&plan, assumed_overhead_seconds(&plan));
@@ -27,9 +27,12 @@ fn shipped_profiles_state_the_cost_that_their_plan_has() {
 
 #[test]
 fn shipped_profiles_have_the_size_their_comments_say() {
-    for (name, configurations, axes, blocks, min_blocks) in
-        [("quick", 64, 6, 5, 3), ("nightly", 16, 4, 9, 6), ("full", 2_048, 11, 6, 3)]
-    {
+    for (name, configurations, axes, blocks, min_blocks) in [
+        ("quick", 64, 6, 5, 3),
+        ("nightly", 16, 4, 9, 6),
+        ("gate", 4, 2, 1, 1),
+        ("full", 2_048, 11, 6, 3),
+    ] {
         let profile = shipped(name);
         let plan = profile.plan(1);
         assert_eq!((plan.configurations.len(), plan.axes.len()), (configurations, axes), "{name}");

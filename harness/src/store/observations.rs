@@ -25,7 +25,7 @@ pub(crate) fn p99_us(trial: &TrialResult) -> Option<f64> {
 }
 
 /// Zero stands for "nothing measured" in all of these, and has no logarithm.
-fn positive(value: f64) -> Option<f64> {
+pub(super) fn positive(value: f64) -> Option<f64> {
     (value.is_finite() && value > 0.0).then_some(value)
 }
 
@@ -105,6 +105,11 @@ impl<'a> Observations<'a> {
     /// The configuration's ordinary trials in whole blocks, by block.
     pub(crate) fn trials(&self, config: usize) -> impl Iterator<Item = &'a TrialResult> {
         self.trials[config].values().copied()
+    }
+
+    /// One of them.
+    pub(super) fn trial(&self, config: usize, block: u32) -> Option<&'a TrialResult> {
+        self.trials[config].get(&block).copied()
     }
 
     /// The metric of one trial; `None` if there is no such trial or it has no such number.

@@ -1,0 +1,151 @@
+//! `plimsoll compare BASE NEW`: did it get slower? Reads two stored measurements, refuses to set
+//! side by side what is not alike, and answers with a change, its interval, and what to do next.
+//!
+//! Nothing is measured here and no clock is read: the same folders give the same answer.
+
+mod change;
+mod judge;
+mod rows;
+mod show;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::cli::{CompareArgs, CompareFormat};
+use crate::stats::Bootstrap;
+use crate::store::UnknownSchema;
+use crate::store::identity::{Weight, differences};
+use crate::store::measured::Measured;
+
+use judge::{Comparison, Runs, judge};
+
+pub(crate) use judge::Verdict;
+
+/// Seed of the resampling: the answer is to depend on the runs alone.
+const SEED: u64 = 1;
+
+/// What a comparison came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Compared {
+    /// In the format that was asked for.
+    pub(crate) text: String,
+    /// What was found.
+    pub(crate) verdict: Verdict,
+}
+
+/// Why there is no comparison.
+#[derive(Debug)]
+pub(crate) enum CompareError {
+    /// A folder is none of a run, is damaged, or a file cannot be written.
+    Usage(anyhow::Error),
+    /// The runs are not alike, or of a schema that this program does not know.
+    Refused(anyhow::Error),
+}
+
+impl fmt::Display for CompareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Usage(error) | Self::Refused(error)) = self;
+        write!(f, "{error:#}")
+    }
+}
+
+impl From<anyhow::Error> for CompareError {
+    fn from(error: anyhow::Error) -> Self {
+        if error.is::<UnknownSchema>() { Self::Refused(error) } else { Self::Usage(error) }
+    }
+}
+
+/// Compares what the command line names, and writes the files it asks for.
+///
+/// # Errors
+/// See [`CompareError`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &CompareArgs) -> Result<Compared, CompareError> {
+    let base = open(&args.base)?;
+    let new = open(&args.new)?;
+    let again = args.confirm.as_deref().map(open).transpose()?;
+    let base_again = args.confirm_base.as_deref().map(open).transpose()?;
+    let noise = args.noise.as_deref().map(open).transpose()?;
+    for other in [Some(&new), again.as_ref(), base_again.as_ref(), noise.as_ref()] {
+        if let Some(other) = other.filter(|_| !args.force) {
+            refuse_unlike(&base, other)?;
+        }
+    }
+    if let Some(again) = &again {
+        require_same_build(&new, again)?;
+    }
+    for same in [base_again.as_ref(), noise.as_ref()].into_iter().flatten() {
+        require_same_build(&base, same)?;
+    }
+    let runs = Runs {
+        base: &base,
+        new: &new,
+        again: again.as_ref(),
+        base_again: base_again.as_ref(),
+        noise: noise.as_ref(),
+    };
+    let comparison = judge(&runs, &Bootstrap::fine(SEED));
+    for file in &args.write {
+        let content = rendered(&comparison, file.format)?;
+        fs::write(&file.path, content)
+            .with_context(|| format!("cannot write {}", file.path.display()))?;
+    }
+    Ok(Compared { text: rendered(&comparison, args.format)?, verdict: comparison.verdict })
+}
+
+/// By the name that the command line gives it: two nights may have folders of one name.
+fn open(path: &Path) -> Result<Measured> {
+    let name = path.display().to_string();
+    Ok(Measured { name, ..Measured::open(path)? })
+}
+
+fn refuse_unlike(base: &Measured, other: &Measured) -> Result<(), CompareError> {
+    let found = differences(base.manifest(), other.manifest());
+    let reasons: Vec<String> = found
+        .iter()
+        .filter(|difference| difference.weight == Weight::Refuses)
+        .map(ToString::to_string)
+        .collect();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(CompareError::Refused(anyhow!(
+        "{} and {} are not alike: {}; measure both on one machine with one profile, or compare \
+         them all the same with --force",
+        base.name,
+        other.name,
+        reasons.join("; ")
+    )))
+}
+
+/// A rerun of another build would confirm nothing.
+fn require_same_build(first: &Measured, second: &Measured) -> Result<(), CompareError> {
+    let build =
+        |measured: &Measured| measured.manifest().environment_before.plimsoll_version.clone();
+    let (one, other) = (build(first), build(second));
+    if one == other {
+        return Ok(());
+    }
+    Err(CompareError::Usage(anyhow!(
+        "{} is to repeat {}, but it is of {other} and not of {one}",
+        second.name,
+        first.name
+    )))
+}
+
+fn rendered(comparison: &Comparison, format: CompareFormat) -> Result<String> {
+    match format {
+        CompareFormat::Text => Ok(show::text(comparison)),
+        CompareFormat::Markdown => Ok(show::markdown(comparison)),
+        CompareFormat::Json => show::json(comparison),
+        CompareFormat::Junit => show::junit(comparison),
+        CompareFormat::GithubBigger => show::github(comparison, true),
+        CompareFormat::GithubSmaller => show::github(comparison, false),
+        CompareFormat::Bencher => show::bencher_metrics(comparison),
+    }
+}
