@@ -1,5 +1,8 @@
-//! `plimsoll capacity` from outside: an answer, no answer, and everything that a user can get wrong,
-//! on the disk that the build is on. Where that disk does not allow a test, it says so.
+//! `plimsoll capacity` from outside: whole runs, and everything that a user can get wrong, on the disk
+//! that the build is on. Where that disk does not allow a test, it says so.
+//!
+//! What a run finds is the machine's: one that is busy makes a generator late, and the run says so.
+//! Which answer is right is for the tests under a simulated clock.
 #![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 #![allow(missing_docs, reason = "tests are no interface")]
 #![allow(dead_code, reason = "what is shared is for sweeps, too")]
@@ -35,13 +38,15 @@ fn capacity(shop: &Workshop, options: &[&str]) -> Ran {
     shop.run(&words)
 }
 
-/// Whether the machine was too busy to make the load at all, which `capacity` has to say.
-fn was_too_busy(ran: &Ran) -> bool {
-    let busy = ran.code == 4 && ran.stdout.contains("the generator was late by itself");
-    if busy {
-        println!("skipped: the machine is too busy: {}", ran.stdout);
-    }
-    busy
+/// The exit code is what the finding says, and none of a mistake.
+fn assert_code_follows(ran: &Ran, analysis: &Value) {
+    let codes: &[i32] = match analysis["finding"].as_str() {
+        Some("carried") => &[0],
+        Some("impossible") => &[1],
+        Some("inconclusive") => &[4],
+        _ => &[],
+    };
+    assert!(codes.contains(&ran.code), "{ran:?} {analysis}");
 }
 
 fn json(path: &Path) -> Value {
@@ -50,49 +55,49 @@ fn json(path: &Path) -> Value {
 }
 
 #[test]
-fn an_easy_objective_is_carried_and_the_run_is_whole() {
+fn a_run_is_whole_verified_and_says_what_it_found() {
     let shop = Workshop::new();
     if shop.lacks_direct_io() {
         return;
     }
     let ran = capacity(&shop, &["--tbw", "600TB", "--seed", "5", "--tenants", "3"]);
-    if was_too_busy(&ran) {
-        return;
-    }
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(!shop.path("target").exists(), "what was created is removed again");
     let run = shop.only_run();
     let names =
         ["analysis.json", "journal.ndjson", "manifest.json", "plots", "report.html", "trials"];
     assert_eq!(support::names(&run), names);
-    assert!(ran.stdout.contains("Advised         140 /s, 70 % of it"), "{}", ran.stdout);
-    assert_eq!(ran.stdout.lines().last(), Some(run.join("report.html").to_str().expect("UTF-8")));
-    assert!(ran.stderr.contains("confirm"), "{}", ran.stderr);
+    let analysis = json(&run.join("analysis.json"));
+    assert_code_follows(&ran, &analysis);
+    assert!(!shop.path("target").exists(), "what was created is removed again");
+    let report = ran.stdout.lines().last().expect("the report");
+    assert!(run.join("report.html").ends_with(report), "{report}");
+    assert!(
+        ran.stdout.contains(
+            analysis["answer"].as_str().expect("a text").split(' ').next().expect("a word")
+        )
+    );
+    assert!(ran.stderr.starts_with("bracket"), "{}", ran.stderr);
 
     let journal = fs::read_to_string(run.join("journal.ndjson")).expect("journal");
     let trials: Vec<Value> =
         journal.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let phases: Vec<&str> = trials.iter().filter_map(|trial| trial["phase"].as_str()).collect();
-    assert_eq!(phases, ["bracket", "bracket", "confirm", "confirm", "confirm"]);
     for trial in &trials {
-        assert_eq!(trial["verdict"]["outcome"], "met", "{trial}");
+        assert_ne!(trial["verdict"]["outcome"], "failed", "{trial}");
         assert!(trial["verified_records"].as_u64() >= trial["answered"].as_u64(), "{trial}");
+        assert!(trial["answered"].as_u64() > Some(0), "{trial}");
     }
-    let files = support::names(&run.join("trials/002-confirm"));
+    let files = support::names(&run.join("trials/000-bracket"));
     assert_eq!(files, ["intervals.csv", "latency.hlog", "result.json"]);
-    let hlog = fs::read_to_string(run.join("trials/002-confirm/latency.hlog")).expect("hlog");
+    let hlog = fs::read_to_string(run.join("trials/000-bracket/latency.hlog")).expect("hlog");
     for part in ["service", "lag", "own-lag", "group-wait", "submit-to-complete"] {
         assert!(hlog.contains(&format!("Tag={part},")), "{part}: {hlog}");
     }
-
-    let analysis = json(&run.join("analysis.json"));
-    assert_eq!(analysis["finding"], "carried");
-    assert!(analysis["life_years_advised"].as_f64() > Some(0.0), "{analysis}");
-    assert_eq!(json(&run.join("manifest.json"))["question"]["tbw_bytes"], 600_000_000_000_000_u64);
-    check_that_a_report_makes_the_same_again(&shop, &run);
+    let manifest = json(&run.join("manifest.json"));
+    assert_eq!((&manifest["status"], &manifest["kind"]), (&"complete".into(), &"capacity".into()));
+    assert_eq!(manifest["question"]["tbw_bytes"], 600_000_000_000_000_u64);
+    check_that_a_report_makes_the_same_again(&shop, &run, ran.code);
 }
 
-fn check_that_a_report_makes_the_same_again(shop: &Workshop, run: &Path) {
+fn check_that_a_report_makes_the_same_again(shop: &Workshop, run: &Path, code: i32) {
     let made = ["analysis.json", "report.html", "plots/load-latency.svg"];
     let contents = || made.map(|name| fs::read(run.join(name)).expect("made"));
     let before = contents();
@@ -100,7 +105,7 @@ fn check_that_a_report_makes_the_same_again(shop: &Workshop, run: &Path) {
         fs::remove_file(run.join(name)).expect("removed");
     }
     let reported = shop.run(&["report", run.to_str().expect("UTF-8")]);
-    assert_eq!(reported.code, 0, "{reported:?}");
+    assert_eq!(reported.code, code, "{reported:?}");
     assert!(contents() == before, "the same stored run gave another answer");
     let html = String::from_utf8(before[1].clone()).expect("UTF-8");
     for outside in ["src=\"http", "href=\"http", "url(http", "@import", "<link", "<script"] {
@@ -109,7 +114,7 @@ fn check_that_a_report_makes_the_same_again(shop: &Workshop, run: &Path) {
 }
 
 #[test]
-fn an_objective_that_no_disk_keeps_is_impossible_even_at_the_lowest_rate() {
+fn an_objective_that_no_disk_keeps_is_never_carried() {
     let shop = Workshop::new();
     if shop.lacks_direct_io() {
         return;
@@ -119,15 +124,9 @@ fn an_objective_that_no_disk_keeps_is_impossible_even_at_the_lowest_rate() {
     let words: Vec<&str> = words.split_whitespace().collect();
     let ran = shop.run(&words);
     let told: Value = serde_json::from_str(&ran.stdout).expect("nothing but JSON");
-    if ran.code == 4 {
-        // On a machine too busy to make the load nothing is impossible, either.
-        assert_eq!(told["finding"], "inconclusive", "{told}");
-        assert!(told["answer"].as_str().is_some_and(|text| text.contains("quieter machine")));
-        return;
-    }
-    assert_eq!(ran.code, 1, "{ran:?}");
-    assert_eq!(told["finding"], "impossible");
-    assert!(told["answer"].as_str().is_some_and(|text| text.starts_with("Even 10.0 /s miss")));
+    assert_code_follows(&ran, &told);
+    assert_ne!(told["finding"], "carried");
+    assert_eq!(told, json(&shop.only_run().join("analysis.json")));
 }
 
 #[test]
@@ -144,15 +143,9 @@ fn a_trace_and_a_settings_file_are_measured_as_they_are() {
     fs::write(shop.path("tuned.toml"), "[wal]\nsegment_size = \"1MiB\"\nengine = \"blocking\"\n")
         .expect("a file");
     let ran = capacity(&shop, &["--trace", "trace.csv", "--config", "tuned.toml", "--quiet"]);
-    assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
-    assert_eq!(ran.stderr, "");
-    let run = shop.only_run();
-    if ran.code != 0 {
-        // Even a machine that is too busy to answer measures the right thing.
-        let reported = shop.run(&["report", run.to_str().expect("UTF-8")]);
-        assert!(was_too_busy(&reported), "{ran:?}, {reported:?}");
-    }
-    let manifest = json(&run.join("manifest.json"));
+    assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (1, ""), "{ran:?}");
+    assert_code_follows(&ran, &json(&shop.only_run().join("analysis.json")));
+    let manifest = json(&shop.only_run().join("manifest.json"));
     assert_eq!(manifest["question"]["settings"]["segment_size"], "1MiB");
     assert_eq!(manifest["question"]["trace"]["records"], 3);
 }

@@ -67,7 +67,7 @@ pub(crate) enum Finding {
     /// For the better, and no chance.
     Better,
     /// Not worse by as much as is looked for.
-    NoChange,
+    NotWorse,
     /// The interval holds both no change and a regression: nobody can tell.
     Unclear,
 }
@@ -94,7 +94,7 @@ pub(super) fn finding(
     let regression_excluded = ends
         .iter()
         .all(|end| !is_worse(*end) || size(*end) < LOOKED_FOR_RATIO.max(threshold_ratio));
-    if regression_excluded { Finding::NoChange } else { Finding::Unclear }
+    if regression_excluded { Finding::NotWorse } else { Finding::Unclear }
 }
 
 /// p-values adjusted for how many of them there are, in their order.
@@ -118,12 +118,12 @@ mod tests {
         assert_eq!(judged(five_percent, 0.01, 0.02), Finding::Worse);
         // Each alone is missing.
         assert_eq!(judged(five_percent, 0.06, 0.02), Finding::Unclear);
-        assert_eq!(judged(five_percent, 0.01, 0.08), Finding::NoChange);
+        assert_eq!(judged(five_percent, 0.01, 0.08), Finding::NotWorse);
         assert_eq!(judged(ratio(0.90, 0.95, 1.01), 0.01, 0.02), Finding::Unclear);
         assert_eq!(judged(ratio(1.03, 1.05, 1.07), 0.01, 0.02), Finding::Better);
-        assert_eq!(judged(ratio(0.99, 1.0, 1.01), 0.9, 0.02), Finding::NoChange);
+        assert_eq!(judged(ratio(0.99, 1.0, 1.01), 0.9, 0.02), Finding::NotWorse);
         // A wide interval towards the better does no harm.
-        assert_eq!(judged(ratio(0.98, 1.1, 1.3), 0.2, 0.02), Finding::NoChange);
+        assert_eq!(judged(ratio(0.98, 1.1, 1.3), 0.2, 0.02), Finding::NotWorse);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::words;
 const COMPARISON_VERSION: &str = "1.0";
 
 /// Share of disturbed trials from which on the machine was measured, and not the log.
-const DISTURBED_MAX: f64 = 0.5;
+pub(super) const DISTURBED_MAX: f64 = 0.5;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +84,8 @@ pub(super) struct Comparison {
     pub(super) new: Party,
     /// Whether blocks were measured in turns; intervals and tests are then of pairs.
     pub(super) in_turns: bool,
+    /// Share of a side's trials that other load disturbed; of the side with more of them.
+    pub(super) disturbed_share: f64,
     /// Whether the device's own speed, without a log, changed between them.
     pub(super) device_changed: bool,
     /// Configurations compared.
@@ -118,6 +120,7 @@ pub(super) fn judge(runs: &Runs<'_>, bootstrap: &Bootstrap) -> Comparison {
         base: party(runs.base, blocks_base),
         new: party(runs.new, blocks_new),
         in_turns: pairing.in_turns,
+        disturbed_share: pairing.disturbed_share(),
         device_changed: pairing.device_changed(),
         configurations: pairing.configurations(),
         changed: changed(runs),
@@ -153,7 +156,7 @@ fn verdict(rows: &[Row], pairing: &Pairing<'_>, lost: &[(String, Fate)]) -> Verd
     }
     // The first row is the rate of everything.
     match rows.first().map(|row| row.finding) {
-        Some(Finding::NoChange | Finding::Better) => Verdict::Pass,
+        Some(Finding::NotWorse | Finding::Better) => Verdict::Pass,
         _ => Verdict::Inconclusive,
     }
 }

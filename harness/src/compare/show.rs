@@ -132,7 +132,7 @@ pub(super) fn junit(comparison: &Comparison) -> Result<String> {
         outcome: match (row.finding, row.confirmed) {
             (Finding::Worse, Some(true)) => Outcome::Failed,
             (Finding::Worse, _) | (Finding::Unclear, _) => Outcome::Inconclusive,
-            (Finding::Better | Finding::NoChange, _) => Outcome::Passed,
+            (Finding::Better | Finding::NotWorse, _) => Outcome::Passed,
         },
         sentence: format!("{}: {}", format_change_estimate(&row.ratio), verdict_of(row)),
     });

@@ -220,8 +220,9 @@ fn a_machine_under_other_load_gives_no_verdict() {
         trial.disturbed = true;
     }
     let (again, base_again, noise) = (None, None, None);
-    let runs = Runs { base: &base, new: &new, again, base_again, noise };
-    assert_eq!(judge(&runs, &BOOTSTRAP).verdict, Verdict::Inconclusive);
+    let found = judge(&Runs { base: &base, new: &new, again, base_again, noise }, &BOOTSTRAP);
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert!(found.headline.contains("other work in most trials"), "{}", found.headline);
 }
 
 /// Two runs an hour apart, and a disk that was slower by itself in the second: that is no

@@ -6,7 +6,7 @@ use crate::store::quantity::Quantity;
 use crate::units::{format_change, format_change_estimate, format_share};
 
 use super::change::{Finding, LOOKED_FOR_RATIO};
-use super::judge::{Comparison, Runs, Verdict};
+use super::judge::{Comparison, DISTURBED_MAX, Runs, Verdict};
 use super::rows::{Pairing, Row};
 
 /// Blocks that a gate needs.
@@ -34,6 +34,10 @@ pub(super) fn headline(comparison: &Comparison, lost: &[(String, Fate)]) -> Stri
             let better = row.is_some_and(|row| row.finding == Finding::Better);
             let word = if better { "No regression, and faster" } else { "No regression" };
             format!("{word}: {}.", finding(row))
+        }
+        Verdict::Inconclusive if comparison.disturbed_share > DISTURBED_MAX => {
+            "Inconclusive: the machine had other work in most trials; what the log did cannot be told."
+                .to_owned()
         }
         Verdict::Inconclusive if comparison.device_changed => {
             "Inconclusive: the device itself changed, without a log; what the log did cannot be told."
@@ -144,7 +148,7 @@ pub(super) fn verdict_of(row: &Row) -> &'static str {
         (Finding::Worse, Some(false)) => "worse, not confirmed",
         (Finding::Worse, None) => "WORSE, suspected",
         (Finding::Better, _) => "better",
-        (Finding::NoChange, _) => "no change",
+        (Finding::NotWorse, _) => "not worse",
         (Finding::Unclear, _) => "cannot tell",
     }
 }
