@@ -110,7 +110,9 @@ fn finding(manifest: &CapacityManifest, trials: &[CapacityTrial], carried: bool)
         Finding::Unfinished
     } else if any(|verdict| {
         matches!(verdict, Verdict::Met | Verdict::Unsupported { .. } | Verdict::Invalid { .. })
-    }) {
+    }) || trials.iter().all(|trial| trial.disturbed)
+    {
+        // What only a busy machine has missed is no slow log.
         Finding::Inconclusive
     } else {
         Finding::Impossible
@@ -372,6 +374,8 @@ mod tests {
         let found = analyse(&manifest(), &[late]);
         assert_eq!(found.finding, Finding::Inconclusive);
         assert!(found.answer.contains("no rate could be judged"), "{}", found.answer);
+        let missed = CapacityTrial { disturbed: true, ..trial(0, Phase::Bracket, 12_000.0) };
+        assert_eq!(analyse(&manifest(), &[missed]).finding, Finding::Inconclusive);
     }
 
     #[test]
