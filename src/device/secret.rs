@@ -260,6 +260,8 @@ impl AlignToWords for [u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
