@@ -9,7 +9,10 @@
 
 mod common;
 
-use std::thread;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use common::{
     child::{Heard, Start},
@@ -223,8 +226,14 @@ fn a_test_that_panics_leaves_no_mount_and_no_loop_device_behind() {
     });
     assert!(in_use.join().is_err());
     assert!(!mounts().contains(&mount_point));
-    let attached = run(&["losetup", "--list", "--noheadings", "--output", "BACK-FILE", &device]);
-    // Where nothing is attached the command fails; another test may be quick to use the device.
-    assert!(!attached.is_ok_and(|file| file.contains("panics")), "{device} is attached");
+    // Where nothing is attached the command fails; another test may be quick to use the device, and
+    // one that has just looked at it keeps it from being detached for a moment (losetup(8)).
+    let query = ["losetup", "--list", "--noheadings", "--output", "BACK-FILE", &device];
+    let is_attached = || run(&query).is_ok_and(|file| file.contains("panics"));
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while is_attached() {
+        assert!(Instant::now() < give_up, "{device} is attached");
+        thread::sleep(Duration::from_millis(1));
+    }
     std::fs::remove_dir_all(mount_point.trim_end_matches("/mnt")).expect("kept by the panic");
 }
