@@ -11,8 +11,8 @@
 //! trials would drown a regression of 5 %. That is why builds are measured in turns, and in short
 //! ones. (With its burst allowance spent the same disk falls from 9,700 durable writes a second to
 //! 280, and equal blocks lie apart by half: no method finds 5 % there, and none is claimed to.)
-//! A night's result, 150 blocks spread over half an hour, still moves with that drift by
-//! about 3 %.
+//! A night's result, 150 blocks spread over half an hour, would still move with that drift by about
+//! 3 %: that one number is calculated, since no whole night was measured.
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -26,7 +26,7 @@ pub(crate) const DRIFT_SIGMA: f64 = 0.13;
 /// Seconds in which the drift's correlation falls to 1/e.
 pub(crate) const DRIFT_SECONDS: f64 = 18.0;
 
-/// Standard deviation of the logarithm of a night's result.
+/// Standard deviation of the logarithm of a night's result. Calculated, not measured.
 pub(crate) const NIGHT_SIGMA: f64 = 0.03;
 
 /// A machine that drifts.
