@@ -5,13 +5,10 @@
 //! alone; `PLIMSOLL_FIRST_SEED` and `PLIMSOLL_SEEDS` set the range (`scripts/crash-nightly`).
 #![allow(clippy::print_stderr, reason = "what was explored is worth seeing")]
 
-use std::{
-    env,
-    ops::Range,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
-    time::Instant,
-};
+#[path = "common/seeds.rs"]
+mod seeds;
+
+use std::{ops::Range, time::Instant};
 
 use plimsoll::{
     Preparation, SegmentedWalConfig,
@@ -25,50 +22,19 @@ const SEEDS_AT_ONCE: u64 = 50;
 /// Histories in which a seeded bug has to show.
 const SEEDS_FOR_A_BUG: u64 = 4000;
 
-fn number(variable: &str) -> Option<u64> {
-    let text = env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
-}
-
 /// Runs the histories on every core, and stops at the first violation.
 fn explore(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<Outcome, Violation> {
-    let next = AtomicU64::new(seeds.start);
-    let failed = AtomicBool::new(false);
-    let worker = || {
-        let mut total = Outcome::default();
-        while !failed.load(Ordering::Relaxed) {
-            let first = next.fetch_add(SEEDS_AT_ONCE, Ordering::Relaxed);
-            if first >= seeds.end {
-                break;
-            }
-            let seeds = first..seeds.end.min(first + SEEDS_AT_ONCE);
-            let matrix =
-                CrashMatrix { seeds, images_per_seed: IMAGES_PER_SEED, sabotage, settings: None };
-            let part = matrix.run().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-            total.add(&part);
-        }
-        Ok(total)
-    };
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let running: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        let mut total = Outcome::default();
-        for result in running {
-            total.add(&result.join().expect("a worker does not panic")?);
-        }
-        Ok(total)
-    })
+    let parts = seeds::on_every_core(seeds, SEEDS_AT_ONCE, |seeds| {
+        CrashMatrix { seeds, images_per_seed: IMAGES_PER_SEED, sabotage, settings: None }.run()
+    })?;
+    let mut total = Outcome::default();
+    parts.iter().for_each(|part| total.add(part));
+    Ok(total)
 }
 
 #[test]
 fn nothing_acknowledged_is_ever_lost() {
-    let seeds = match number("PLIMSOLL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let first = number("PLIMSOLL_FIRST_SEED").unwrap_or(0);
-            first..first + number("PLIMSOLL_SEEDS").unwrap_or(SEEDS)
-        }
-    };
+    let seeds = seeds::asked_for(SEEDS);
     let begun = Instant::now();
     let outcome = match explore(seeds.clone(), None) {
         Ok(outcome) => outcome,
@@ -95,7 +61,7 @@ fn nothing_acknowledged_is_ever_lost() {
 
 #[test]
 fn every_seeded_bug_is_caught() {
-    if number("PLIMSOLL_SEED").is_some() {
+    if seeds::one_alone() {
         return;
     }
     for sabotage in Sabotage::ALL {
@@ -111,7 +77,7 @@ fn every_seeded_bug_is_caught() {
 /// Segments that are deleted in several steps, and filled by records of their own scale.
 #[test]
 fn given_settings_are_explored_with_their_own_sizes() {
-    if number("PLIMSOLL_SEED").is_some() {
+    if seeds::one_alone() {
         return;
     }
     let mut settings = SegmentedWalConfig::new("unused");

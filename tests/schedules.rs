@@ -8,13 +8,10 @@
 #![cfg(shuttle)]
 #![allow(clippy::print_stderr, reason = "what was explored is worth seeing")]
 
-use std::{
-    env,
-    ops::Range,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
-    time::Instant,
-};
+#[path = "common/seeds.rs"]
+mod seeds;
+
+use std::{ops::Range, time::Instant};
 
 use plimsoll::simulated::{Explored, Misstep, Sabotage, Schedules};
 
@@ -25,49 +22,19 @@ const SEEDS_AT_ONCE: u64 = 20;
 /// Stories in which a seeded bug has to show.
 const SEEDS_FOR_A_BUG: u64 = 20_000;
 
-fn number(variable: &str) -> Option<u64> {
-    let text = env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
-}
-
 /// Runs the stories on every core, and stops at the first misstep.
 fn explore(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<Explored, Misstep> {
-    let next = AtomicU64::new(seeds.start);
-    let failed = AtomicBool::new(false);
-    let worker = || {
-        let mut total = Explored::default();
-        while !failed.load(Ordering::Relaxed) {
-            let first = next.fetch_add(SEEDS_AT_ONCE, Ordering::Relaxed);
-            if first >= seeds.end {
-                break;
-            }
-            let seeds = first..seeds.end.min(first + SEEDS_AT_ONCE);
-            let schedules = Schedules { seeds, images_per_seed: IMAGES_PER_SEED, sabotage };
-            let part = schedules.run().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-            total.add(&part);
-        }
-        Ok(total)
-    };
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let running: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        let mut total = Explored::default();
-        for result in running {
-            total.add(&result.join().expect("a worker does not panic")?);
-        }
-        Ok(total)
-    })
+    let parts = seeds::on_every_core(seeds, SEEDS_AT_ONCE, |seeds| {
+        Schedules { seeds, images_per_seed: IMAGES_PER_SEED, sabotage }.run()
+    })?;
+    let mut total = Explored::default();
+    parts.iter().for_each(|part| total.add(part));
+    Ok(total)
 }
 
 #[test]
 fn everybody_is_told_the_truth_in_every_order() {
-    let seeds = match number("PLIMSOLL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let first = number("PLIMSOLL_FIRST_SEED").unwrap_or(0);
-            first..first + number("PLIMSOLL_SEEDS").unwrap_or(SEEDS)
-        }
-    };
+    let seeds = seeds::asked_for(SEEDS);
     let begun = Instant::now();
     let explored = match explore(seeds.clone(), None) {
         Ok(explored) => explored,
@@ -102,7 +69,7 @@ fn a_seed_is_a_story_that_can_be_told_again() {
 
 #[test]
 fn every_seeded_bug_between_threads_is_caught() {
-    if number("PLIMSOLL_SEED").is_some() {
+    if seeds::one_alone() {
         return;
     }
     for sabotage in Sabotage::BETWEEN_THREADS {
