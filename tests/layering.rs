@@ -70,6 +70,7 @@ const HARNESS: Building = Building {
             "history",
             "torture",
             "certify",
+            "manual",
         ],
         &["conclude"],
         &["hostile"],

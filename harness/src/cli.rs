@@ -5,6 +5,7 @@
 mod capacity;
 mod certify;
 mod compare;
+mod manual;
 mod torture;
 
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub(crate) use certify::CertifyArgs;
 use certify::{CERTIFY_EXAMPLES, CERTIFY_LONG};
 use compare::{COMPARE_EXAMPLES, COMPARE_LONG, HISTORY_EXAMPLES, HISTORY_LONG};
 pub(crate) use compare::{CompareArgs, CompareFormat, HistoryArgs, HistoryFormat};
+use manual::{COMPLETIONS_EXAMPLES, COMPLETIONS_LONG, MAN_EXAMPLES, MAN_LONG};
+pub(crate) use manual::{CompletionsArgs, ManArgs};
 use torture::{TORTURE_EXAMPLES, TORTURE_LONG};
 pub(crate) use torture::{TortureArgs, VictimArgs};
 
@@ -139,6 +142,12 @@ pub(crate) enum Verb {
     /// Find the highest rate of arrivals that a log carries under objectives for its latency
     #[command(long_about = CAPACITY_LONG, after_long_help = with_exit_codes(CAPACITY_EXAMPLES))]
     Capacity(CapacityArgs),
+    /// Print what teaches a shell to complete verbs and options
+    #[command(long_about = COMPLETIONS_LONG, after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them
+    #[command(long_about = MAN_LONG, after_long_help = MAN_EXAMPLES)]
+    Man(ManArgs),
     /// Keep one core busy until standard input ends; `bench` runs it as other people's load
     #[command(name = SPIN_VERB, hide = true)]
     Spin,

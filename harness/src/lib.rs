@@ -30,6 +30,7 @@ mod capacity;
 mod certify;
 mod compare;
 mod history;
+mod manual;
 mod recommend;
 mod report;
 mod sweep;
@@ -50,8 +51,8 @@ use bench::BenchError;
 use capacity::CapacityError;
 use certify::CertifyError;
 use cli::{
-    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, HistoryArgs, ReportArgs, SweepArgs,
-    TortureArgs, Verb,
+    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, HistoryArgs, ManArgs, ReportArgs,
+    SweepArgs, TortureArgs, Verb,
 };
 use compare::CompareError;
 use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded};
@@ -92,6 +93,11 @@ pub fn run() -> ExitCode {
             EXIT_TRIAL_FAILED
         }
         Verb::Capacity(args) => capacity_verb(&args),
+        Verb::Completions(args) => {
+            print(&manual::completions(&args));
+            EXIT_PASS
+        }
+        Verb::Man(args) => man_verb(&args),
         Verb::Spin => {
             bench::spin();
             EXIT_PASS
@@ -288,6 +294,19 @@ fn certify_verb(args: &CertifyArgs) -> u8 {
                 CertifyError::Usage(_) | CertifyError::Broken(_) => EXIT_USAGE,
                 CertifyError::Interrupted => EXIT_INTERRUPTED,
             }
+        }
+    }
+}
+
+fn man_verb(args: &ManArgs) -> u8 {
+    match manual::man(args) {
+        Ok(text) => {
+            print(&text);
+            EXIT_PASS
+        }
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            EXIT_USAGE
         }
     }
 }
