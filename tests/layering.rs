@@ -56,7 +56,7 @@ const HARNESS: Building = Building {
     root: "lib",
     floors: &[
         &["units", "store::schema"],
-        &["cli", "profile", "host", "load", "scratch", "stats", "ticker"],
+        &["cli", "failure", "profile", "host", "load", "scratch", "stats", "ticker"],
         &["workload", "measure"],
         &["store"],
         &["export"],

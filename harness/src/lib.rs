@@ -11,6 +11,7 @@
 mod units;
 // Floor 2: what is asked for, what the machine is, what numbers mean. Never each other.
 mod cli;
+mod failure;
 mod host;
 mod load;
 mod profile;
@@ -47,20 +48,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use bench::BenchError;
-use capacity::CapacityError;
-use certify::CertifyError;
 use cli::{
     BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, HistoryArgs, ManArgs, ReportArgs,
     SweepArgs, TortureArgs, Verb,
 };
-use compare::CompareError;
 use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded};
-use history::{HistoryError, Shifted};
+use failure::{
+    EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_PASS, EXIT_REFUSED, EXIT_USAGE, Failure,
+};
+use history::Shifted;
 use store::capacity::{Finding, RunKind, run_kind};
 use store::certificate::Verdict;
 use sweep::{Outcome, SweepError};
-use torture::TortureError;
 
 pub use host::{CountingAllocator, INSTRUMENTED_SYSTEM};
 
@@ -68,14 +67,6 @@ pub use host::{CountingAllocator, INSTRUMENTED_SYSTEM};
 #[cfg(test)]
 #[global_allocator]
 static ALLOCATOR: &CountingAllocator = &INSTRUMENTED_SYSTEM;
-
-const EXIT_PASS: u8 = 0;
-const EXIT_TRIAL_FAILED: u8 = 1;
-const EXIT_REGRESSION: u8 = 1;
-const EXIT_USAGE: u8 = 2;
-const EXIT_REFUSED: u8 = 3;
-const EXIT_INCONCLUSIVE: u8 = 4;
-const EXIT_INTERRUPTED: u8 = 130;
 
 /// The program: does what the command line says and answers with the process's exit code.
 #[must_use]
@@ -90,7 +81,7 @@ pub fn run() -> ExitCode {
         Verb::Certify(args) => certify_verb(&args),
         Verb::Victim(args) => {
             torture::victim(&args);
-            EXIT_TRIAL_FAILED
+            EXIT_FAILED
         }
         Verb::Capacity(args) => capacity_verb(&args),
         Verb::Completions(args) => {
@@ -152,15 +143,7 @@ fn capacity_verb(args: &CapacityArgs) -> u8 {
             let code = conclude_capacity_and_print(&folder, told);
             if interrupted { EXIT_INTERRUPTED } else { code }
         }
-        Err(error) => {
-            complain(&error.to_string());
-            match error {
-                CapacityError::LogFailed(_) => EXIT_TRIAL_FAILED,
-                CapacityError::Refused(_) => EXIT_REFUSED,
-                CapacityError::Usage(_) | CapacityError::Broken(_) => EXIT_USAGE,
-                CapacityError::Interrupted => EXIT_INTERRUPTED,
-            }
-        }
+        Err(failure) => failed(&failure),
     }
 }
 
@@ -189,7 +172,7 @@ fn conclude_capacity_and_print(folder: &Path, told: Told) -> u8 {
             }
             match conclusion.analysis.finding {
                 Finding::Carried => EXIT_PASS,
-                Finding::Impossible | Finding::Failed => EXIT_TRIAL_FAILED,
+                Finding::Impossible | Finding::Failed => EXIT_FAILED,
                 Finding::Inconclusive | Finding::Unfinished => EXIT_INCONCLUSIVE,
             }
         }
@@ -206,19 +189,13 @@ fn compare_verb(args: &CompareArgs) -> u8 {
             print(&compared.text);
             match compared.verdict {
                 compare::Verdict::Pass => EXIT_PASS,
-                compare::Verdict::Regression | compare::Verdict::Broken => EXIT_REGRESSION,
+                compare::Verdict::Regression | compare::Verdict::Broken => EXIT_FAILED,
                 compare::Verdict::Suspected
                 | compare::Verdict::NotConfirmed
                 | compare::Verdict::Inconclusive => EXIT_INCONCLUSIVE,
             }
         }
-        Err(error) => {
-            complain(&error.to_string());
-            match error {
-                CompareError::Usage(_) => EXIT_USAGE,
-                CompareError::Refused(_) => EXIT_REFUSED,
-            }
-        }
+        Err(failure) => failed(&failure),
     }
 }
 
@@ -228,17 +205,11 @@ fn history_verb(args: &HistoryArgs) -> u8 {
             print(&read.text);
             match read.shifted {
                 Shifted::Not => EXIT_PASS,
-                Shifted::ForTheWorse => EXIT_REGRESSION,
+                Shifted::ForTheWorse => EXIT_FAILED,
                 Shifted::TooShort => EXIT_INCONCLUSIVE,
             }
         }
-        Err(error) => {
-            complain(&error.to_string());
-            match error {
-                HistoryError::Usage(_) => EXIT_USAGE,
-                HistoryError::Refused(_) => EXIT_REFUSED,
-            }
-        }
+        Err(failure) => failed(&failure),
     }
 }
 
@@ -249,15 +220,7 @@ fn bench_verb(args: &BenchArgs) -> u8 {
             print(&measured.text);
             if measured.interrupted { EXIT_INTERRUPTED } else { EXIT_PASS }
         }
-        Err(error) => {
-            complain(&error.to_string());
-            match error {
-                BenchError::LogFailed(_) => EXIT_TRIAL_FAILED,
-                BenchError::Refused(_) => EXIT_REFUSED,
-                BenchError::Usage(_) | BenchError::Broken(_) => EXIT_USAGE,
-                BenchError::Interrupted => EXIT_INTERRUPTED,
-            }
-        }
+        Err(failure) => failed(&failure),
     }
 }
 
@@ -273,28 +236,14 @@ fn torture_verb(args: &TortureArgs) -> u8 {
                 EXIT_INCONCLUSIVE
             }
         }
-        Err(error) => {
-            complain(&error.to_string());
-            match error {
-                TortureError::Lost(_) => EXIT_TRIAL_FAILED,
-                TortureError::Refused(_) => EXIT_REFUSED,
-                TortureError::Usage(_) | TortureError::Broken(_) => EXIT_USAGE,
-            }
-        }
+        Err(failure) => failed(&failure),
     }
 }
 
 fn certify_verb(args: &CertifyArgs) -> u8 {
     match certify_and_report(args) {
         Ok(code) => code,
-        Err(error) => {
-            complain(&error.to_string());
-            match error {
-                CertifyError::Refused(_) => EXIT_REFUSED,
-                CertifyError::Usage(_) | CertifyError::Broken(_) => EXIT_USAGE,
-                CertifyError::Interrupted => EXIT_INTERRUPTED,
-            }
-        }
+        Err(failure) => failed(&failure),
     }
 }
 
@@ -312,11 +261,11 @@ fn man_verb(args: &ManArgs) -> u8 {
 }
 
 /// A run's report shows its certificate, so it is made again.
-fn certify_and_report(args: &CertifyArgs) -> Result<u8, CertifyError> {
-    is_as_concluded(&args.run).map_err(CertifyError::Usage)?;
+fn certify_and_report(args: &CertifyArgs) -> Result<u8, Failure> {
+    is_as_concluded(&args.run).map_err(Failure::Usage)?;
     let certified = certify::run(args)?;
     if let Some(run) = &certified.run {
-        conclude(run).map_err(CertifyError::Broken)?;
+        conclude(run).map_err(Failure::Broken)?;
     }
     if !args.quiet {
         print(&format!("{}\n", certified.text));
@@ -324,7 +273,7 @@ fn certify_and_report(args: &CertifyArgs) -> Result<u8, CertifyError> {
     print(&format!("{}\n", certified.certificate.display()));
     Ok(match certified.verdict {
         Verdict::Certified => EXIT_PASS,
-        Verdict::Broken => EXIT_TRIAL_FAILED,
+        Verdict::Broken => EXIT_FAILED,
         Verdict::Inconclusive => EXIT_INCONCLUSIVE,
     })
 }
@@ -351,7 +300,7 @@ fn conclude_and_print(folder: &Path, quiet: bool) -> u8 {
 
 fn exit_code(conclusion: &Conclusion) -> u8 {
     if conclusion.trial_failed {
-        EXIT_TRIAL_FAILED
+        EXIT_FAILED
     } else if conclusion.recommended {
         EXIT_PASS
     } else {
@@ -363,6 +312,12 @@ fn exit_code(conclusion: &Conclusion) -> u8 {
 fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Says why there is no answer.
+fn failed(failure: &Failure) -> u8 {
+    complain(&failure.to_string());
+    failure.exit_code()
 }
 
 fn complain(text: &str) {

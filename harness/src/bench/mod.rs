@@ -16,7 +16,6 @@ mod table;
 mod targets;
 mod words;
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -26,6 +25,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 
 use crate::cli::{BenchArgs, BenchCase};
+use crate::failure::Failure;
 use crate::host;
 use crate::measure::block_bytes;
 use crate::scratch::{Interrupts, Scratch};
@@ -53,56 +53,16 @@ pub(crate) struct Measured {
     pub(crate) interrupted: bool,
 }
 
-/// Why there is nothing to print.
-#[derive(Debug)]
-pub(crate) enum BenchError {
-    /// The command line is wrong.
-    Usage(anyhow::Error),
-    /// No log can be had there. Nothing was left.
-    Refused(anyhow::Error),
-    /// A log failed, or an acknowledged record was not there as it was submitted.
-    LogFailed(anyhow::Error),
-    /// The device's own speed could not be measured, or files not be removed.
-    Broken(anyhow::Error),
-    /// Ctrl-C before the first round was whole.
-    Interrupted,
-}
-
-impl fmt::Display for BenchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Usage(error)
-            | Self::Refused(error)
-            | Self::LogFailed(error)
-            | Self::Broken(error) => write!(f, "{error:#}"),
-            Self::Interrupted => f.write_str("interrupted before the first round was whole"),
-        }
-    }
-}
-
-impl BenchError {
-    /// Says where it happened.
-    fn within(self, place: impl FnOnce() -> String) -> Self {
-        match self {
-            Self::Usage(error) => Self::Usage(error.context(place())),
-            Self::Refused(error) => Self::Refused(error.context(place())),
-            Self::LogFailed(error) => Self::LogFailed(error.context(place())),
-            Self::Broken(error) => Self::Broken(error.context(place())),
-            Self::Interrupted => Self::Interrupted,
-        }
-    }
-}
-
 /// The samples of a round: by case, then by arm.
 type Round = Vec<Vec<Sample>>;
 
 /// Measures what the command line asks for.
 ///
 /// # Errors
-/// See [`BenchError`]; each is one sentence that says what to do.
-pub(crate) fn run(args: &BenchArgs) -> Result<Measured, BenchError> {
-    let json = args.json.as_deref().map(create).transpose().map_err(BenchError::Usage)?;
-    let interrupts = Interrupts::install().map_err(BenchError::Broken)?;
+/// See [`Failure`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &BenchArgs) -> Result<Measured, Failure> {
+    let json = args.json.as_deref().map(create).transpose().map_err(Failure::Usage)?;
+    let interrupts = Interrupts::install().map_err(Failure::Broken)?;
     let existed = args.target.exists();
     let measured = measure(args, &interrupts);
     if !existed {
@@ -117,7 +77,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Measured, BenchError> {
             .map_err(io::Error::from)
             .and_then(|()| file.write_all(b"\n"))
             .with_context(name)
-            .map_err(BenchError::Broken)?;
+            .map_err(Failure::Broken)?;
     }
     Ok(Measured { text: table::text(&report), interrupted: interrupts.requested() })
 }
@@ -127,23 +87,21 @@ fn create(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn measure(args: &BenchArgs, interrupts: &Interrupts) -> Result<Report, BenchError> {
+fn measure(args: &BenchArgs, interrupts: &Interrupts) -> Result<Report, Failure> {
     let unusable = || {
         let path = args.target.display();
         format!("{path} cannot be measured in; name a writable directory with --target")
     };
-    fs::create_dir_all(&args.target).with_context(unusable).map_err(BenchError::Usage)?;
-    let scratch = Scratch::create(&args.target, interrupts)
-        .with_context(unusable)
-        .map_err(BenchError::Usage)?;
-    let natural = workload::probe(&scratch.path().join("probe")).map_err(|why| {
-        BenchError::Refused(anyhow!(why.sentence(&args.target, " with --target")))
-    })?;
+    fs::create_dir_all(&args.target).with_context(unusable).map_err(Failure::Usage)?;
+    let scratch =
+        Scratch::create(&args.target, interrupts).with_context(unusable).map_err(Failure::Usage)?;
+    let natural = workload::probe(&scratch.path().join("probe"))
+        .map_err(|why| Failure::Refused(anyhow!(why.sentence(&args.target, " with --target"))))?;
     let environment = host::capture(&args.target);
     let measured = Duration::from_secs_f64(args.seconds);
     let bench =
         Bench::prepare(scratch.path(), block_bytes(Some(natural)), measured, environment.cpus)
-            .map_err(BenchError::Broken)?;
+            .map_err(Failure::Broken)?;
 
     let cases = chosen(args, bench.block_bytes);
     let mut report = Report::new(args, environment, bench.block_bytes, cases);
@@ -151,14 +109,14 @@ fn measure(args: &BenchArgs, interrupts: &Interrupts) -> Result<Report, BenchErr
         let began = Instant::now();
         let round = one_round(&bench, &report, number, args, interrupts);
         match round {
-            Err(BenchError::Interrupted) if !report.rounds.is_empty() => break,
+            Err(Failure::Interrupted) if !report.rounds.is_empty() => break,
             round => report.rounds.push(round?),
         }
         let seconds = format_seconds(began.elapsed().as_secs_f64());
         // Nobody reading it is no reason to stop.
         let _ = writeln!(io::stderr(), "round {number} of {}: {seconds}", args.rounds);
     }
-    scratch.remove().map_err(BenchError::Broken)?;
+    scratch.remove().map_err(Failure::Broken)?;
     Ok(report)
 }
 
@@ -176,7 +134,7 @@ fn one_round(
     number: u32,
     args: &BenchArgs,
     interrupts: &Interrupts,
-) -> Result<Round, BenchError> {
+) -> Result<Round, Failure> {
     let mut round = Round::new();
     for (index, case) in report.cases.iter().enumerate() {
         // Bare writes of a log's batches, running before it, are as large as those of the round
@@ -187,7 +145,7 @@ fn one_round(
         };
         for at in order(case.arms.len(), number) {
             if interrupts.requested() {
-                return Err(BenchError::Interrupted);
+                return Err(Failure::Interrupted);
             }
             let arm = &case.arms[at];
             let batch_bytes = match arm.what {
@@ -196,7 +154,7 @@ fn one_round(
             };
             let sample = bench.measure(arm, batch_bytes).map_err(|error| match error {
                 // Ctrl-C ends the busy processes, too.
-                BenchError::Broken(_) if interrupts.requested() => BenchError::Interrupted,
+                Failure::Broken(_) if interrupts.requested() => Failure::Interrupted,
                 error => error.within(|| format!("{}, {}, round {number}", case.name, arm.name)),
             })?;
             latest[at] = Some(sample);
@@ -215,7 +173,7 @@ fn order(arms: usize, round: u32) -> Vec<usize> {
 }
 
 /// Whether a log that is as fast as the device fits into what is free.
-fn check_space(device: &[Sample], args: &BenchArgs, report: &Report) -> Result<(), BenchError> {
+fn check_space(device: &[Sample], args: &BenchArgs, report: &Report) -> Result<(), Failure> {
     let fastest = device.iter().map(|sample| sample.bytes_per_second).fold(0.0, f64::max);
     let seconds = warmup_seconds(args.seconds) + args.seconds + LOOKING_SECONDS;
     let needed = seconds * fastest + SEGMENTS_BESIDE * report.largest_segment_bytes() as f64;
@@ -224,7 +182,7 @@ fn check_space(device: &[Sample], args: &BenchArgs, report: &Report) -> Result<(
     if free_bytes == 0 || free_bytes as f64 >= needed {
         return Ok(());
     }
-    Err(BenchError::Refused(anyhow!(
+    Err(Failure::Refused(anyhow!(
         "a log as fast as this disk needs {} of free space for {} s, and {} has {}; free some, \
          name another directory with --target, use fewer --seconds, or name cases with --only",
         format_data(needed),

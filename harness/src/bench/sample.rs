@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
-use super::BenchError;
 use super::case::{Arm, LARGE_RECORD_BYTES, Log, Quantity, What};
 use super::spin::Spinners;
+use crate::failure::Failure;
 use crate::host::{Pressure, PressureChange, other_runnable};
 use crate::measure::{CeilingFile, LARGE_WRITE_BYTES, Pages, Writes, latency_summary, seal_for};
 use crate::store::schema::LatencySummary;
@@ -131,9 +131,9 @@ impl Bench {
         &self,
         arm: &Arm,
         log_batch_bytes: Option<f64>,
-    ) -> Result<Sample, BenchError> {
+    ) -> Result<Sample, Failure> {
         let spinners = if arm.beside_busy {
-            Some(Spinners::start(self.processors).map_err(BenchError::Broken)?)
+            Some(Spinners::start(self.processors).map_err(Failure::Broken)?)
         } else {
             None
         };
@@ -148,7 +148,7 @@ impl Bench {
             What::Log(log) => self.log(log),
         };
         if let Some(spinners) = spinners {
-            spinners.stop().map_err(BenchError::Broken)?;
+            spinners.stop().map_err(Failure::Broken)?;
         }
         let mut sample = sample?;
         // Whatever still runs when our own load has ended is somebody else's.
@@ -156,18 +156,18 @@ impl Bench {
         Ok(sample)
     }
 
-    fn bare(&self, write_bytes: u64, pages: Pages) -> Result<Sample, BenchError> {
+    fn bare(&self, write_bytes: u64, pages: Pages) -> Result<Sample, Failure> {
         let before = Pressure::sample();
         let writes = self.ceiling.overwrite(write_bytes, pages, self.measured);
-        let writes = writes.map_err(BenchError::Broken)?;
+        let writes = writes.map_err(Failure::Broken)?;
         let pressure = Pressure::sample().since(&before);
         Ok(self.with_pressure(bare_sample(&writes), &pressure))
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
-    fn sealing(&self) -> Result<Sample, BenchError> {
+    fn sealing(&self) -> Result<Sample, Failure> {
         let before = Pressure::sample();
-        let rate = seal_for(LARGE_RECORD_BYTES, self.measured).map_err(BenchError::Broken)?;
+        let rate = seal_for(LARGE_RECORD_BYTES, self.measured).map_err(Failure::Broken)?;
         let pressure = Pressure::sample().since(&before);
         let commits = (rate * self.measured.as_secs_f64()) as u64;
         let sample = Sample {
@@ -192,7 +192,7 @@ impl Bench {
     }
 
     /// The log's directory is gone afterwards, however it ended.
-    fn log(&self, log: &Log) -> Result<Sample, BenchError> {
+    fn log(&self, log: &Log) -> Result<Sample, Failure> {
         let directory = self.directory.join("log");
         let measured_seconds = self.measured.as_secs_f64();
         let load = Load {
@@ -209,7 +209,7 @@ impl Bench {
         } else {
             workload::run(&load).map(|measurement| (measurement, None))
         };
-        let removed = remove(&directory).map_err(BenchError::Broken);
+        let removed = remove(&directory).map_err(Failure::Broken);
         match outcome {
             Ok((measurement, disruptions)) => {
                 removed?;
@@ -222,8 +222,8 @@ impl Bench {
             Err(Problem::Refused(reason)) if log.settings.engine == ENGINE_THAT_MAY_BE_MISSING => {
                 Ok(Sample { skipped: Some(reason), ..Sample::default() })
             }
-            Err(Problem::Refused(reason)) => Err(BenchError::Refused(anyhow!(reason))),
-            Err(Problem::Failed(reason)) => Err(BenchError::LogFailed(anyhow!(reason))),
+            Err(Problem::Refused(reason)) => Err(Failure::Refused(anyhow!(reason))),
+            Err(Problem::Failed(reason)) => Err(Failure::LogFailed(anyhow!(reason))),
         }
     }
 }

@@ -10,7 +10,6 @@ mod preview;
 mod search;
 mod trial;
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
 use crate::cli::CapacityArgs;
+use crate::failure::Failure;
 use crate::host;
 use crate::load::{RecordShape, Trace};
 use crate::measure::{CeilingOptions, measure_ceiling};
@@ -54,51 +54,23 @@ pub(crate) enum Outcome {
     },
 }
 
-/// Why there is no answer, or only a part of one.
-#[derive(Debug)]
-pub(crate) enum CapacityError {
-    /// The command line, a settings file or a trace is wrong.
-    Usage(anyhow::Error),
-    /// Running would not be safe, or not possible on this disk.
-    Refused(anyhow::Error),
-    /// A log failed, or an acknowledged record was not there as it was submitted.
-    LogFailed(anyhow::Error),
-    /// Results could not be stored, or files not be removed.
-    Broken(anyhow::Error),
-    /// Ctrl-C.
-    Interrupted,
-}
-
-impl fmt::Display for CapacityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Usage(error)
-            | Self::Refused(error)
-            | Self::LogFailed(error)
-            | Self::Broken(error) => write!(f, "{error:#}"),
-            Self::Interrupted => f.write_str("interrupted"),
-        }
-    }
-}
-
 /// Finds what the command line asks for.
 ///
 /// # Errors
-/// See [`CapacityError`]; each is one sentence that says what to do.
-pub(crate) fn run(args: &CapacityArgs) -> Result<Outcome, CapacityError> {
-    let asked = Asked::of(args).map_err(CapacityError::Usage)?;
+/// See [`Failure`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &CapacityArgs) -> Result<Outcome, Failure> {
+    let asked = Asked::of(args).map_err(Failure::Usage)?;
     let mut manifest = asked.manifest(args);
     if args.dry_run {
         return Ok(Outcome::Planned(preview::text(&manifest, &asked.config)));
     }
-    let interrupts = Interrupts::install().map_err(CapacityError::Broken)?;
+    let interrupts = Interrupts::install().map_err(Failure::Broken)?;
     let existed = args.target.exists();
     prepare(&args.target, &interrupts)?;
     let outcome = (|| {
         // Again, now that the target exists.
         manifest.environment_before = host::capture(&args.target);
-        let folder =
-            CapacityFolder::create(&args.out, &mut manifest).map_err(CapacityError::Usage)?;
+        let folder = CapacityFolder::create(&args.out, &mut manifest).map_err(Failure::Usage)?;
         let run = Run { args, asked: &asked, folder: &folder, interrupts: &interrupts };
         run.measure(&mut manifest)
     })();
@@ -110,19 +82,19 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<Outcome, CapacityError> {
 }
 
 /// Whether a log can be had there at all.
-fn prepare(target: &Path, interrupts: &Interrupts) -> Result<(), CapacityError> {
+fn prepare(target: &Path, interrupts: &Interrupts) -> Result<(), Failure> {
     let unusable = || {
         let path = target.display();
         format!("{path} cannot be measured in; name a writable directory with --target")
     };
-    fs::create_dir_all(target).with_context(unusable).map_err(CapacityError::Usage)?;
+    fs::create_dir_all(target).with_context(unusable).map_err(Failure::Usage)?;
     let scratch =
-        Scratch::create(target, interrupts).with_context(unusable).map_err(CapacityError::Usage)?;
+        Scratch::create(target, interrupts).with_context(unusable).map_err(Failure::Usage)?;
     let probed = workload::probe(scratch.path());
-    scratch.remove().map_err(CapacityError::Broken)?;
+    scratch.remove().map_err(Failure::Broken)?;
     probed
         .map(|_| ())
-        .map_err(|why| CapacityError::Refused(anyhow!(why.sentence(target, " with --target"))))
+        .map_err(|why| Failure::Refused(anyhow!(why.sentence(target, " with --target"))))
 }
 
 /// What is asked, read from the files that the command line names.
@@ -213,11 +185,11 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Measures what bounds everything, searches, and finishes the manifest.
-    fn measure(&self, manifest: &mut CapacityManifest) -> Result<Outcome, CapacityError> {
-        let (ceiling, overhead_ns) = self.bounds(manifest).map_err(CapacityError::Broken)?;
+    fn measure(&self, manifest: &mut CapacityManifest) -> Result<Outcome, Failure> {
+        let (ceiling, overhead_ns) = self.bounds(manifest).map_err(Failure::Broken)?;
         manifest.ceiling = Some(ceiling.clone());
         manifest.generator_ns_per_record = Some(overhead_ns);
-        self.folder.write_manifest(manifest).map_err(CapacityError::Broken)?;
+        self.folder.write_manifest(manifest).map_err(Failure::Broken)?;
         let mut offers = RealOffers {
             config: &self.asked.config,
             shape: &self.asked.shape,
@@ -232,17 +204,15 @@ impl Run<'_> {
         let searched = search(&search_plan(&manifest.question), &mut offers);
         let status = match &searched {
             Ok(()) => RunStatus::Complete,
-            Err(CapacityError::Interrupted) => RunStatus::Interrupted,
+            Err(Failure::Interrupted) => RunStatus::Interrupted,
             Err(_) => RunStatus::Failed,
         };
-        self.finish(manifest, status).map_err(CapacityError::Broken)?;
+        self.finish(manifest, status).map_err(Failure::Broken)?;
         let folder = self.folder.folder().path().to_path_buf();
         match searched {
             // A log that failed is an answer too, and the report says it.
-            Ok(()) | Err(CapacityError::LogFailed(_)) => {
-                Ok(Outcome::Ran { folder, interrupted: false })
-            }
-            Err(CapacityError::Interrupted) => Ok(Outcome::Ran { folder, interrupted: true }),
+            Ok(()) | Err(Failure::LogFailed(_)) => Ok(Outcome::Ran { folder, interrupted: false }),
+            Err(Failure::Interrupted) => Ok(Outcome::Ran { folder, interrupted: true }),
             Err(other) => Err(other),
         }
     }
@@ -308,7 +278,7 @@ mod tests {
         for option in ["--config", "--trace"] {
             let words = ["plimsoll", "capacity", "--slo", "p99=1ms", option, missing];
             let Verb::Capacity(args) = Cli::parse_from(words).verb else { panic!("not one") };
-            let Err(CapacityError::Usage(error)) = run(&args) else { panic!("{option}") };
+            let Err(Failure::Usage(error)) = run(&args) else { panic!("{option}") };
             assert!(format!("{error:#}").contains("missing"), "{error:#}");
         }
     }

@@ -9,7 +9,8 @@ use hdrhistogram::Histogram;
 
 use super::judge::{judge, percentile_us};
 use super::search::{Offered, Offers};
-use super::{CapacityError, utc_now};
+use super::utc_now;
+use crate::failure::Failure;
 use crate::host::{self, other_runnable};
 use crate::load::RecordShape;
 use crate::measure::{intervals_csv, latency_summary};
@@ -37,16 +38,16 @@ pub(super) struct RealOffers<'a> {
 }
 
 impl Offers for RealOffers<'_> {
-    type Error = CapacityError;
+    type Error = Failure;
 
     fn offer(
         &mut self,
         phase: Phase,
         rate_per_second: f64,
         seconds: f64,
-    ) -> Result<Offered, CapacityError> {
+    ) -> Result<Offered, Failure> {
         if self.interrupts.requested() {
-            return Err(CapacityError::Interrupted);
+            return Err(Failure::Interrupted);
         }
         self.check_space(rate_per_second, seconds)?;
         let started = Started {
@@ -57,11 +58,11 @@ impl Offers for RealOffers<'_> {
             seconds,
         };
         self.next_number += 1;
-        let (trial, found) = self.run(&started).map_err(CapacityError::Broken)?;
-        self.store(&trial, found.as_ref(), seconds).map_err(CapacityError::Broken)?;
+        let (trial, found) = self.run(&started).map_err(Failure::Broken)?;
+        self.store(&trial, found.as_ref(), seconds).map_err(Failure::Broken)?;
         self.tell(&trial);
         if let Verdict::Failed { reason } = &trial.verdict {
-            return Err(CapacityError::LogFailed(anyhow!("{reason}")));
+            return Err(Failure::LogFailed(anyhow!("{reason}")));
         }
         Ok(Offered { verdict: trial.verdict, commit_groups: trial.commit_groups })
     }
@@ -78,7 +79,7 @@ struct Started {
 
 impl RealOffers<'_> {
     /// A disk that fills up in the middle of a trial would look like a log that failed.
-    fn check_space(&self, rate_per_second: f64, seconds: f64) -> Result<(), CapacityError> {
+    fn check_space(&self, rate_per_second: f64, seconds: f64) -> Result<(), Failure> {
         let needed = trial_bytes(
             self.config,
             self.question,
@@ -91,7 +92,7 @@ impl RealOffers<'_> {
         if free == 0.0 || free >= needed {
             return Ok(());
         }
-        Err(CapacityError::Refused(anyhow!(
+        Err(Failure::Refused(anyhow!(
             "the next trial, {} for {seconds:.0} s, needs {} of free space, and the target's file \
              system has {}; free some, name another directory with --target, or bound the search \
              with --max-rate",

@@ -11,7 +11,6 @@ mod exploring;
 mod subject;
 mod words;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -19,6 +18,7 @@ use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 
 use crate::cli::CertifyArgs;
+use crate::failure::Failure;
 use crate::host;
 use crate::scratch::Interrupts;
 use crate::store::certificate::{BrokenPromise, Certificate, Verdict};
@@ -42,47 +42,23 @@ pub(crate) struct Certified {
     pub(crate) run: Option<PathBuf>,
 }
 
-/// Why there is no certificate.
-#[derive(Debug)]
-pub(crate) enum CertifyError {
-    /// The command line or the settings are wrong.
-    Usage(anyhow::Error),
-    /// These settings cannot be simulated on this machine.
-    Refused(anyhow::Error),
-    /// It could not be written.
-    Broken(anyhow::Error),
-    /// Ctrl-C.
-    Interrupted,
-}
-
-impl fmt::Display for CertifyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Usage(error) | Self::Refused(error) | Self::Broken(error) => {
-                write!(f, "{error:#}")
-            }
-            Self::Interrupted => f.write_str("interrupted: nothing was certified"),
-        }
-    }
-}
-
 /// Certifies what the command line names, and writes the certificate.
 ///
 /// # Errors
-/// See [`CertifyError`]; each is one sentence that says what to do.
-pub(crate) fn run(args: &CertifyArgs) -> Result<Certified, CertifyError> {
-    let subject = Subject::load(&args.run).map_err(CertifyError::Usage)?;
+/// See [`Failure`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &CertifyArgs) -> Result<Certified, Failure> {
+    let subject = Subject::load(&args.run).map_err(Failure::Usage)?;
     let environment = host::capture(Path::new("."));
     let shares = Share::of(&subject, args);
     let segment_bytes = subject.config.segment_size;
     let Some(workers) = exploring::workers(segment_bytes, &environment) else {
-        return Err(CertifyError::Refused(anyhow!(
+        return Err(Failure::Refused(anyhow!(
             "segment_size = {} is more than can be simulated in this machine's memory; certify \
              smaller segments, or on a larger machine",
             format_bytes(segment_bytes)
         )));
     };
-    let interrupts = Interrupts::install().map_err(CertifyError::Broken)?;
+    let interrupts = Interrupts::install().map_err(Failure::Broken)?;
     let ticker = Ticker::new(args.quiet);
     let began = Instant::now();
     let explorer =
@@ -102,7 +78,7 @@ pub(crate) fn run(args: &CertifyArgs) -> Result<Certified, CertifyError> {
     ticker.finish();
     certificate.seconds = began.elapsed().as_secs_f64();
     let text = words::text(&subject, &certificate);
-    let [path, _] = certificate.write_beside(&subject.file, &text).map_err(CertifyError::Broken)?;
+    let [path, _] = certificate.write_beside(&subject.file, &text).map_err(Failure::Broken)?;
     let verdict = certificate.verdict();
     Ok(Certified { text, verdict, certificate: path, run: subject.run })
 }
@@ -112,11 +88,11 @@ fn explore(
     explorer: &Explorer<'_>,
     shares: &[Share],
     certificate: &mut Certificate,
-) -> Result<(), CertifyError> {
+) -> Result<(), Failure> {
     for share in shares {
         explorer.ticker.note(&share.announcement());
         match explorer.explore(share, None) {
-            Found::Interrupted => return Err(CertifyError::Interrupted),
+            Found::Interrupted => return Err(Failure::Interrupted),
             Found::Nothing(part) => certificate.parts.push(part),
             Found::Violation(violation) => {
                 certificate.violation = Some(BrokenPromise {
@@ -129,7 +105,7 @@ fn explore(
         }
     }
     explorer.ticker.note("the same with each seeded bug");
-    let controls = controls::run(explorer, shares).ok_or(CertifyError::Interrupted)?;
+    let controls = controls::run(explorer, shares).ok_or(Failure::Interrupted)?;
     certificate.controls = controls;
     Ok(())
 }

@@ -11,17 +11,17 @@ mod show;
 mod tests;
 mod words;
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
 use crate::cli::{CompareArgs, CompareFormat};
+use crate::failure::Failure;
 use crate::stats::Bootstrap;
-use crate::store::UnknownSchema;
 use crate::store::identity::{Weight, differences};
 use crate::store::measured::Measured;
+use crate::store::unusable;
 
 use judge::{Comparison, Runs, judge};
 
@@ -39,33 +39,11 @@ pub(crate) struct Compared {
     pub(crate) verdict: Verdict,
 }
 
-/// Why there is no comparison.
-#[derive(Debug)]
-pub(crate) enum CompareError {
-    /// A folder is none of a run, is damaged, or a file cannot be written.
-    Usage(anyhow::Error),
-    /// The runs are not alike, or of a schema that this program does not know.
-    Refused(anyhow::Error),
-}
-
-impl fmt::Display for CompareError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(error) | Self::Refused(error)) = self;
-        write!(f, "{error:#}")
-    }
-}
-
-impl From<anyhow::Error> for CompareError {
-    fn from(error: anyhow::Error) -> Self {
-        if error.is::<UnknownSchema>() { Self::Refused(error) } else { Self::Usage(error) }
-    }
-}
-
 /// Compares what the command line names, and writes the files it asks for.
 ///
 /// # Errors
-/// See [`CompareError`]; each is one sentence that says what to do.
-pub(crate) fn run(args: &CompareArgs) -> Result<Compared, CompareError> {
+/// See [`Failure`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &CompareArgs) -> Result<Compared, Failure> {
     let base = open(&args.base)?;
     let new = open(&args.new)?;
     let again = args.confirm.as_deref().map(open).transpose()?;
@@ -93,18 +71,19 @@ pub(crate) fn run(args: &CompareArgs) -> Result<Compared, CompareError> {
     for file in &args.write {
         let content = rendered(&comparison, file.format)?;
         fs::write(&file.path, content)
-            .with_context(|| format!("cannot write {}", file.path.display()))?;
+            .with_context(|| format!("cannot write {}", file.path.display()))
+            .map_err(Failure::Usage)?;
     }
     Ok(Compared { text: rendered(&comparison, args.format)?, verdict: comparison.verdict })
 }
 
 /// By the name that the command line gives it: two nights may have folders of one name.
-fn open(path: &Path) -> Result<Measured> {
+fn open(path: &Path) -> Result<Measured, Failure> {
     let name = path.display().to_string();
-    Ok(Measured { name, ..Measured::open(path)? })
+    Ok(Measured { name, ..Measured::open(path).map_err(unusable)? })
 }
 
-fn refuse_unlike(base: &Measured, other: &Measured) -> Result<(), CompareError> {
+fn refuse_unlike(base: &Measured, other: &Measured) -> Result<(), Failure> {
     let found = differences(base.manifest(), other.manifest());
     let reasons: Vec<String> = found
         .iter()
@@ -114,7 +93,7 @@ fn refuse_unlike(base: &Measured, other: &Measured) -> Result<(), CompareError> 
     if reasons.is_empty() {
         return Ok(());
     }
-    Err(CompareError::Refused(anyhow!(
+    Err(Failure::Refused(anyhow!(
         "{} and {} are not alike: {}; measure both on one machine with one profile, or compare \
          them all the same with --force",
         base.name,
@@ -124,22 +103,22 @@ fn refuse_unlike(base: &Measured, other: &Measured) -> Result<(), CompareError> 
 }
 
 /// A rerun of another build would confirm nothing.
-fn require_same_build(first: &Measured, second: &Measured) -> Result<(), CompareError> {
+fn require_same_build(first: &Measured, second: &Measured) -> Result<(), Failure> {
     let build =
         |measured: &Measured| measured.manifest().environment_before.plimsoll_version.clone();
     let (one, other) = (build(first), build(second));
     if one == other {
         return Ok(());
     }
-    Err(CompareError::Usage(anyhow!(
+    Err(Failure::Usage(anyhow!(
         "{} is to repeat {}, but it is of {other} and not of {one}",
         second.name,
         first.name
     )))
 }
 
-fn rendered(comparison: &Comparison, format: CompareFormat) -> Result<String> {
-    match format {
+fn rendered(comparison: &Comparison, format: CompareFormat) -> Result<String, Failure> {
+    let text = match format {
         CompareFormat::Text => Ok(show::text(comparison)),
         CompareFormat::Markdown => Ok(show::markdown(comparison)),
         CompareFormat::Json => show::json(comparison),
@@ -147,5 +126,6 @@ fn rendered(comparison: &Comparison, format: CompareFormat) -> Result<String> {
         CompareFormat::GithubBigger => show::github(comparison, true),
         CompareFormat::GithubSmaller => show::github(comparison, false),
         CompareFormat::Bencher => show::bencher_metrics(comparison),
-    }
+    };
+    text.map_err(Failure::Broken)
 }

@@ -8,16 +8,16 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::fs;
 
 use anyhow::{Context, Result, anyhow};
 
 use crate::cli::{HistoryArgs, HistoryFormat};
+use crate::failure::Failure;
 use crate::stats::ShiftRules;
-use crate::store::UnknownSchema;
 use crate::store::identity::{Weight, differences};
 use crate::store::measured::{Measured, measurements_in};
+use crate::store::unusable;
 
 use series::History;
 
@@ -45,40 +45,17 @@ pub(crate) struct Read {
     pub(crate) shifted: Shifted,
 }
 
-/// Why there is no history.
-#[derive(Debug)]
-pub(crate) enum HistoryError {
-    /// The folder cannot be read or holds no run, or a file cannot be written.
-    Usage(anyhow::Error),
-    /// A run is of a schema that this program does not know.
-    Refused(anyhow::Error),
-}
-
-impl fmt::Display for HistoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(error) | Self::Refused(error)) = self;
-        write!(f, "{error:#}")
-    }
-}
-
-impl From<anyhow::Error> for HistoryError {
-    fn from(error: anyhow::Error) -> Self {
-        if error.is::<UnknownSchema>() { Self::Refused(error) } else { Self::Usage(error) }
-    }
-}
-
 /// Reads the history that the command line names, and writes the files it asks for.
 ///
 /// # Errors
-/// See [`HistoryError`]; each is one sentence that says what to do.
-pub(crate) fn run(args: &HistoryArgs) -> Result<Read, HistoryError> {
-    let mut all: Vec<Measured> = measurements_in(&args.dir)?
-        .iter()
-        .map(|path| Measured::open(path))
-        .collect::<Result<_>>()?;
+/// See [`Failure`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &HistoryArgs) -> Result<Read, Failure> {
+    let mut all: Vec<Measured> = measurements_in(&args.dir)
+        .and_then(|paths| paths.iter().map(|path| Measured::open(path)).collect())
+        .map_err(unusable)?;
     all.sort_by(|a, b| a.manifest().started_utc.cmp(&b.manifest().started_utc));
     let Some(newest) = all.last().map(|measured| measured.manifest().clone()) else {
-        return Err(HistoryError::Usage(anyhow!(
+        return Err(Failure::Usage(anyhow!(
             "{} holds no runs: name a folder that sweeps were made in, such as results",
             args.dir.display()
         )));
@@ -93,7 +70,8 @@ pub(crate) fn run(args: &HistoryArgs) -> Result<Read, HistoryError> {
     for file in &args.write {
         let content = rendered(&history, file.format)?;
         fs::write(&file.path, content)
-            .with_context(|| format!("cannot write {}", file.path.display()))?;
+            .with_context(|| format!("cannot write {}", file.path.display()))
+            .map_err(Failure::Usage)?;
     }
     Ok(Read { text: rendered(&history, args.format)?, shifted: history.shifted })
 }
@@ -102,13 +80,14 @@ fn is_refusal(difference: &crate::store::identity::Difference) -> bool {
     difference.weight == Weight::Refuses
 }
 
-fn rendered(history: &History, format: HistoryFormat) -> Result<String> {
-    match format {
+fn rendered(history: &History, format: HistoryFormat) -> Result<String, Failure> {
+    let text = match format {
         HistoryFormat::Text => Ok(show::text(history)),
         HistoryFormat::Markdown => Ok(show::markdown(history)),
         HistoryFormat::Json => show::json(history),
         HistoryFormat::Junit => show::junit(history),
         HistoryFormat::Otava => Ok(show::otava(history)),
         HistoryFormat::OtavaConfig => Ok(show::otava_test(history)),
-    }
+    };
+    text.map_err(Failure::Broken)
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::schema::SCHEMA_VERSION;
+use crate::failure::Failure;
 
 /// Writes a file beside its final name, syncs it, renames it over the old one if there is one, and
 /// syncs the folder, so that a crash leaves the old content or the new and never a mixture.
@@ -76,6 +77,11 @@ impl fmt::Display for UnknownSchema {
 }
 
 impl std::error::Error for UnknownSchema {}
+
+/// Why a verb cannot go on with a stored run that it could not read.
+pub(crate) fn unusable(error: anyhow::Error) -> Failure {
+    if error.is::<UnknownSchema>() { Failure::Refused(error) } else { Failure::Usage(error) }
+}
 
 /// Parses JSON that states its schema version, which is checked before anything else is looked at.
 pub(crate) fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T> {

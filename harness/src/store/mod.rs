@@ -31,7 +31,7 @@ use serde::Serialize;
 use files::{cannot_write, create_folders, read_json, replace_file, sync_folder};
 use schema::{Analysis, Manifest, SCHEMA_VERSION, TrialResult, TrialStatus};
 
-pub(crate) use files::{UnknownSchema, parse_json};
+pub(crate) use files::{parse_json, unusable};
 pub(crate) use latency::{empty_histogram_ns, from_hlog, to_hlog};
 
 const MANIFEST: &str = "manifest.json";

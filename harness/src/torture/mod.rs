@@ -12,7 +12,6 @@ mod summary;
 mod victim;
 
 use std::env;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +22,7 @@ use anyhow::{Context, Result, anyhow};
 use plimsoll::{Lsn, SegmentedWal, SegmentedWalConfig, WalError};
 
 use crate::cli::{TortureArgs, VICTIM_VERB};
+use crate::failure::Failure;
 use crate::scratch::{Interrupts, Scratch};
 use crate::ticker::Ticker;
 use crate::workload;
@@ -53,27 +53,6 @@ pub(crate) struct Tortured {
     pub(crate) interrupted: bool,
 }
 
-/// Why nothing can be said for the log.
-#[derive(Debug)]
-pub(crate) enum TortureError {
-    /// The command line or the settings are wrong.
-    Usage(anyhow::Error),
-    /// No log can be had there.
-    Refused(anyhow::Error),
-    /// A promise was broken, or a log failed. What is left of it was kept.
-    Lost(anyhow::Error),
-    /// The victim could not be run, or files not be removed.
-    Broken(anyhow::Error),
-}
-
-impl fmt::Display for TortureError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(error) | Self::Refused(error) | Self::Lost(error) | Self::Broken(error)) =
-            self;
-        write!(f, "{error:#}")
-    }
-}
-
 /// What ends a cycle other than well.
 #[derive(Debug)]
 enum Trouble {
@@ -91,12 +70,11 @@ impl From<anyhow::Error> for Trouble {
 /// Tortures as the command line says.
 ///
 /// # Errors
-/// See [`TortureError`]; each is one sentence that says what to do.
-pub(crate) fn run(args: &TortureArgs) -> Result<Tortured, TortureError> {
-    let json = args.json.as_deref().map(create).transpose().map_err(TortureError::Usage)?;
-    let settings =
-        args.settings.as_deref().map(absolute).transpose().map_err(TortureError::Usage)?;
-    let interrupts = Interrupts::install().map_err(TortureError::Broken)?;
+/// See [`Failure`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &TortureArgs) -> Result<Tortured, Failure> {
+    let json = args.json.as_deref().map(create).transpose().map_err(Failure::Usage)?;
+    let settings = args.settings.as_deref().map(absolute).transpose().map_err(Failure::Usage)?;
+    let interrupts = Interrupts::install().map_err(Failure::Broken)?;
     let existed = args.dir.exists();
     // Short enough to be typed again.
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
@@ -106,7 +84,7 @@ pub(crate) fn run(args: &TortureArgs) -> Result<Tortured, TortureError> {
         // Fails, rightly, if a log was kept or somebody has put something there.
         let _ = fs::remove_dir(&args.dir);
     }
-    if let Err(TortureError::Lost(error)) = &outcome {
+    if let Err(Failure::LogFailed(error)) = &outcome {
         summary.lost = Some(format!("{error:#}"));
     }
     if let Some(mut file) = json {
@@ -114,7 +92,7 @@ pub(crate) fn run(args: &TortureArgs) -> Result<Tortured, TortureError> {
             .map_err(io::Error::from)
             .and_then(|()| file.write_all(b"\n"))
             .with_context(|| format!("cannot write the summary of seed {seed}"))
-            .map_err(TortureError::Broken)?;
+            .map_err(Failure::Broken)?;
     }
     outcome?;
     Ok(Tortured {
@@ -140,14 +118,14 @@ fn torture(
     settings: Option<&Path>,
     interrupts: &Interrupts,
     summary: &mut Summary,
-) -> Result<(), TortureError> {
+) -> Result<(), Failure> {
     let unusable = || format!("{} cannot be used; name a writable directory", args.dir.display());
-    fs::create_dir_all(&args.dir).with_context(unusable).map_err(TortureError::Usage)?;
-    let dir = args.dir.canonicalize().with_context(unusable).map_err(TortureError::Usage)?;
+    fs::create_dir_all(&args.dir).with_context(unusable).map_err(Failure::Usage)?;
+    let dir = args.dir.canonicalize().with_context(unusable).map_err(Failure::Usage)?;
     let scratch =
-        Scratch::create(&dir, interrupts).with_context(unusable).map_err(TortureError::Usage)?;
+        Scratch::create(&dir, interrupts).with_context(unusable).map_err(Failure::Usage)?;
     workload::probe(&scratch.path().join("probe"))
-        .map_err(|why| TortureError::Refused(anyhow!(why.sentence(&args.dir, ""))))?;
+        .map_err(|why| Failure::Refused(anyhow!(why.sentence(&args.dir, ""))))?;
     let ticker = Ticker::new(args.quiet);
     ticker.note(&format!("seed {}", summary.seed));
     let began = Instant::now();
@@ -156,7 +134,7 @@ fn torture(
         settings,
         program: env::current_exe()
             .context("cannot find this program to start it again")
-            .map_err(TortureError::Broken)?,
+            .map_err(Failure::Broken)?,
         summary,
     };
     let until = began + Duration::from_secs(args.seconds);
@@ -164,13 +142,13 @@ fn torture(
     summary.seconds = began.elapsed().as_secs_f64();
     ticker.finish();
     match ended {
-        Ok(()) => scratch.remove().map_err(TortureError::Broken),
-        Err(Trouble::Broken(error)) => Err(TortureError::Broken(error)),
-        Err(Trouble::Full(reason)) => Err(TortureError::Refused(anyhow!(
+        Ok(()) => scratch.remove().map_err(Failure::Broken),
+        Err(Trouble::Broken(error)) => Err(Failure::Broken(error)),
+        Err(Trouble::Full(reason)) => Err(Failure::Refused(anyhow!(
             "{}: {reason}; free some space or name another directory",
             args.dir.display()
         ))),
-        Err(Trouble::Breach(breach)) => Err(TortureError::Lost(anyhow!(
+        Err(Trouble::Breach(breach)) => Err(Failure::LogFailed(anyhow!(
             "{breach} (cycle {}, seed {}); what is left of the log, with its settings, was kept in \
              {}",
             summary.cycles,
