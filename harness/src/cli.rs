@@ -223,6 +223,10 @@ pub(crate) struct BenchArgs {
     /// Write everything that was measured to this file as JSON, too
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Print nothing but errors and the ratios
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// What `plimsoll bench` can compare. Told in [`BENCH_LONG`].
@@ -322,11 +326,17 @@ mod tests {
         assert_eq!((compare.base.as_path(), compare.new.as_path()), ("a".as_ref(), "b".as_ref()));
         assert_eq!(compare.confirm_base.as_deref(), Some(Path::new("d")));
         assert!(compare.force && compare.format == CompareFormat::Json);
-        assert_eq!(compare.write.len(), 2);
+        assert_eq!((compare.write.len(), compare.printed()), (2, Some(CompareFormat::Json)));
         let Verb::History(history) = parse(&["history", "d"]).unwrap().verb else {
             panic!("not a history");
         };
-        assert_eq!((history.recent, history.format), (14, HistoryFormat::Text));
+        assert_eq!((history.recent, history.printed()), (14, Some(HistoryFormat::Text)));
+        for (option, printed) in [("--json", Some(HistoryFormat::Json)), ("--quiet", None)] {
+            let Verb::History(history) = parse(&["history", "d", option]).unwrap().verb else {
+                panic!("not a history");
+            };
+            assert_eq!(history.printed(), printed);
+        }
     }
 
     #[test]
@@ -348,12 +358,13 @@ mod tests {
         assert_eq!((bench.rounds, bench.seconds, bench.only), (5, 0.7, vec![]));
         assert_eq!((bench.target.as_path(), bench.json), (Path::new("plimsoll-data"), None));
         let words = "bench --against-ceiling --target /d --rounds 2 --seconds 0.05 \
-                     --only one,threads64-4k --json f";
+                     --only one,threads64-4k --json f -q";
         let words: Vec<&str> = words.split_whitespace().collect();
         let Verb::Bench(bench) = parse(&words).unwrap().verb else {
             panic!("not a bench");
         };
         assert_eq!((bench.rounds, bench.seconds), (2, 0.05));
+        assert!(bench.quiet);
         assert_eq!(bench.only, [BenchCase::One, BenchCase::Threads64Of4k]);
         assert_eq!(bench.json.as_deref(), Some(Path::new("f")));
     }
@@ -394,6 +405,8 @@ mod tests {
             &["compare", "a", "b", "--format", "pdf"],
             &["compare", "a", "b", "--write", "junit"],
             &["history"],
+            &["history", "d", "--json", "--format", "text"],
+            &["compare", "a", "b", "--json", "--quiet"],
             &["report"],
             &["torture"],
             &["torture", "d", "--seconds", "0"],

@@ -42,6 +42,7 @@ mod conclude;
 #[doc(hidden)]
 pub mod hostile;
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -267,10 +268,15 @@ fn certify_and_report(args: &CertifyArgs) -> Result<u8, Failure> {
     if let Some(run) = &certified.run {
         conclude(run).map_err(Failure::Broken)?;
     }
-    if !args.quiet {
-        print(&format!("{}\n", certified.text));
+    if args.json {
+        let json = fs::read_to_string(&certified.certificate);
+        print(&json.map_err(|error| Failure::Broken(error.into()))?);
+    } else {
+        if !args.quiet {
+            print(&format!("{}\n", certified.text));
+        }
+        print(&format!("{}\n", certified.certificate.display()));
     }
-    print(&format!("{}\n", certified.certificate.display()));
     Ok(match certified.verdict {
         Verdict::Certified => EXIT_PASS,
         Verdict::Broken => EXIT_FAILED,

@@ -97,9 +97,11 @@ fn a_settings_file_with_a_key_and_batches_in_flight_shows_every_seeded_bug() {
         shop.path("key").display()
     );
     fs::write(shop.path("db1.toml"), settings).expect("settings");
-    let ran = certify(&shop, "db1.toml", "4000", "1");
+    let words = ["certify", "db1.toml", "--seeds", "4000", "--small-seeds", "1", "--json"];
+    let ran = shop.run(&words);
     assert_eq!(ran.code, 0, "{ran:?}");
     let found = json(&shop.path("db1.certificate.json"));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&ran.stdout).expect("JSON"), found);
     assert_eq!(found["settings"]["encryption"], "true", "{found}");
     assert_eq!(found["parts"].as_array().map(Vec::len), Some(1), "small as it is: {found}");
     let controls = found["controls"].as_array().expect("controls");

@@ -63,6 +63,12 @@ fn equal_runs_pass_and_a_halved_rate_is_suspected_then_confirmed() {
     assert!(pass.stdout.starts_with("No regression: rate of all configurations 0.0 %"), "{pass:?}");
     assert!(pass.stdout.contains("plimsoll_version: 0.1.0 (aaa) release -> 0.1.0 (bbb) release"));
 
+    let silent = shop.run(&["compare", "base", "same", "--quiet"]);
+    assert_eq!((silent.code, silent.stdout.as_str()), (0, ""), "{silent:?}");
+    let told = shop.run(&["compare", "base", "same", "--json"]);
+    assert_eq!(told.stdout, shop.run(&["compare", "base", "same", "--format", "json"]).stdout);
+    assert!(serde_json::from_str::<Value>(&told.stdout).is_ok(), "{told:?}");
+
     let suspected = shop.run(&["compare", "base", "slow"]);
     assert_eq!(suspected.code, 4, "{suspected:?}");
     assert!(suspected.stdout.starts_with("Suspected regression: rate of all configurations -50"));

@@ -114,7 +114,9 @@ fn measure(args: &BenchArgs, interrupts: &Interrupts) -> Result<Report, Failure>
         }
         let seconds = format_seconds(began.elapsed().as_secs_f64());
         // Nobody reading it is no reason to stop.
-        let _ = writeln!(io::stderr(), "round {number} of {}: {seconds}", args.rounds);
+        if !args.quiet {
+            let _ = writeln!(io::stderr(), "round {number} of {}: {seconds}", args.rounds);
+        }
     }
     scratch.remove().map_err(Failure::Broken)?;
     Ok(report)
@@ -205,6 +207,7 @@ mod tests {
             seconds: 1.0,
             only: only.to_vec(),
             json: None,
+            quiet: true,
         }
     }
 

@@ -185,6 +185,7 @@ pub(super) mod tests {
             seconds: 1.0,
             only: Vec::new(),
             json: None,
+            quiet: true,
         };
         let environment =
             Environment { device: Some("vd\u{1b}a".into()), ..Environment::default() };

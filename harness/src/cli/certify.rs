@@ -45,8 +45,12 @@ pub(crate) struct CertifyArgs {
     pub first_seed: u64,
 
     /// Print nothing but errors and where the certificate is
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "json")]
     pub quiet: bool,
+
+    /// Print the certificate as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]
@@ -67,5 +71,10 @@ mod tests {
         };
         assert_eq!((certify.seeds, certify.small_seeds), (Some(3), 8));
         assert_eq!((certify.first_seed, certify.quiet), (100, true));
+        let Verb::Certify(certify) = parse(&["certify", "r", "--json"]).unwrap().verb else {
+            panic!("not a certify");
+        };
+        assert!(certify.json);
+        assert!(parse(&["certify", "r", "--json", "-q"]).is_err());
     }
 }

@@ -85,9 +85,25 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: CompareFormat,
 
+    /// Print JSON: the same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+
+    /// Print nothing but errors: the exit code is the answer
+    #[arg(long, short, conflicts_with_all = ["format", "json"])]
+    pub quiet: bool,
+
     /// Write this format to a file, too; may be given several times
     #[arg(long, value_name = "FORMAT=FILE", value_parser = file::<CompareFormat>)]
     pub write: Vec<FileOf<CompareFormat>>,
+}
+
+impl CompareArgs {
+    /// What is to be printed, if anything is.
+    pub(crate) fn printed(&self) -> Option<CompareFormat> {
+        let format = if self.json { CompareFormat::Json } else { self.format };
+        (!self.quiet).then_some(format)
+    }
 }
 
 /// Formats of a comparison. The last three are NEW's numbers for a tracker.
@@ -124,9 +140,25 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: HistoryFormat,
 
+    /// Print JSON: the same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+
+    /// Print nothing but errors: the exit code is the answer
+    #[arg(long, short, conflicts_with_all = ["format", "json"])]
+    pub quiet: bool,
+
     /// Write this format to a file, too; may be given several times
     #[arg(long, value_name = "FORMAT=FILE", value_parser = file::<HistoryFormat>)]
     pub write: Vec<FileOf<HistoryFormat>>,
+}
+
+impl HistoryArgs {
+    /// What is to be printed, if anything is.
+    pub(crate) fn printed(&self) -> Option<HistoryFormat> {
+        let format = if self.json { HistoryFormat::Json } else { self.format };
+        (!self.quiet).then_some(format)
+    }
 }
 
 /// Formats of a history.

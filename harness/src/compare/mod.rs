@@ -33,7 +33,7 @@ const SEED: u64 = 1;
 /// What a comparison came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Compared {
-    /// In the format that was asked for.
+    /// In the format that was asked for; empty where nothing is to be printed.
     pub(crate) text: String,
     /// What was found.
     pub(crate) verdict: Verdict,
@@ -74,7 +74,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<Compared, Failure> {
             .with_context(|| format!("cannot write {}", file.path.display()))
             .map_err(Failure::Usage)?;
     }
-    Ok(Compared { text: rendered(&comparison, args.format)?, verdict: comparison.verdict })
+    let printed = args.printed().map(|format| rendered(&comparison, format)).transpose()?;
+    Ok(Compared { text: printed.unwrap_or_default(), verdict: comparison.verdict })
 }
 
 /// By the name that the command line gives it: two nights may have folders of one name.

@@ -39,7 +39,7 @@ pub(crate) enum Shifted {
 /// What a history came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Read {
-    /// In the format that was asked for.
+    /// In the format that was asked for; empty where nothing is to be printed.
     pub(crate) text: String,
     /// What was found.
     pub(crate) shifted: Shifted,
@@ -73,7 +73,8 @@ pub(crate) fn run(args: &HistoryArgs) -> Result<Read, Failure> {
             .with_context(|| format!("cannot write {}", file.path.display()))
             .map_err(Failure::Usage)?;
     }
-    Ok(Read { text: rendered(&history, args.format)?, shifted: history.shifted })
+    let printed = args.printed().map(|format| rendered(&history, format)).transpose()?;
+    Ok(Read { text: printed.unwrap_or_default(), shifted: history.shifted })
 }
 
 fn is_refusal(difference: &crate::store::identity::Difference) -> bool {
