@@ -21,7 +21,7 @@ use common::{
     child::{Heard, Living, Start},
     commit_each, key_ring,
     life::{self, Settings, is_encrypted},
-    open,
+    open, payloads,
     random::Random,
     replay, segment_paths,
     witness::{Identity, Witness, genuine},
@@ -110,6 +110,24 @@ fn an_opening_waits_for_what_a_killed_writer_has_on_its_way() {
             assert!(has_arrived.load(Ordering::Acquire), "it read the end of the log too early");
         });
     }
+}
+
+/// A device that hangs, say, with a killed writer's write in it.
+#[test]
+fn an_opening_gives_up_on_writes_that_never_arrive() {
+    let dir = TestDir::new("never-arrive");
+    commit_each(&mut open(&dir.config()), ["a", "b"]);
+    let newest = segment_paths(dir.path()).pop().expect("there is one");
+    let hanging = File::open(&newest).expect("readable");
+    hanging.lock_shared().expect("locked");
+    let refused = SegmentedWal::open(dir.config()).expect_err("a write is still on its way");
+    assert!(
+        matches!(&refused, WalError::Locked { path, lock } if path == dir.path() && *lock == newest),
+        "{refused}"
+    );
+    // Nothing was changed, and once it has arrived nothing is missing.
+    drop(hanging);
+    assert_eq!(payloads(&replay(&open(&dir.config()))), ["a", "b"].map(Vec::from));
 }
 
 /// What is known of the writers while the reader reads.
