@@ -61,6 +61,7 @@ const HARNESS: Building = Building {
         &["store"],
         &["export"],
         &[
+            "doctor",
             "sweep",
             "recommend",
             "report",

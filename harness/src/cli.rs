@@ -5,6 +5,7 @@
 mod capacity;
 mod certify;
 mod compare;
+mod doctor;
 mod manual;
 mod torture;
 
@@ -18,6 +19,8 @@ pub(crate) use certify::CertifyArgs;
 use certify::{CERTIFY_EXAMPLES, CERTIFY_LONG};
 use compare::{COMPARE_EXAMPLES, COMPARE_LONG, HISTORY_EXAMPLES, HISTORY_LONG};
 pub(crate) use compare::{CompareArgs, CompareFormat, HistoryArgs, HistoryFormat};
+pub(crate) use doctor::DoctorArgs;
+use doctor::{DOCTOR_EXAMPLES, DOCTOR_LONG};
 use manual::{COMPLETIONS_EXAMPLES, COMPLETIONS_LONG, MAN_EXAMPLES, MAN_LONG};
 pub(crate) use manual::{CompletionsArgs, ManArgs};
 use torture::{TORTURE_EXAMPLES, TORTURE_LONG};
@@ -115,6 +118,9 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Say what a directory, and what is beneath it, is to a log
+    #[command(long_about = DOCTOR_LONG, after_long_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Measure every combination of a profile's settings and recommend one
     #[command(long_about = SWEEP_LONG, after_long_help = with_exit_codes(SWEEP_EXAMPLES))]
     Sweep(SweepArgs),

@@ -30,6 +30,7 @@ mod bench;
 mod capacity;
 mod certify;
 mod compare;
+mod doctor;
 mod history;
 mod manual;
 mod recommend;
@@ -50,8 +51,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{
-    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, HistoryArgs, ManArgs, ReportArgs,
-    SweepArgs, TortureArgs, Verb,
+    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, DoctorArgs, HistoryArgs, ManArgs,
+    ReportArgs, SweepArgs, TortureArgs, Verb,
 };
 use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded};
 use failure::{
@@ -73,6 +74,7 @@ static ALLOCATOR: &CountingAllocator = &INSTRUMENTED_SYSTEM;
 #[must_use]
 pub fn run() -> ExitCode {
     let code = match Cli::parse().verb {
+        Verb::Doctor(args) => doctor_verb(&args),
         Verb::Sweep(args) => sweep_verb(&args),
         Verb::Report(args) => report_verb(&args),
         Verb::Compare(args) => compare_verb(&args),
@@ -96,6 +98,20 @@ pub fn run() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+fn doctor_verb(args: &DoctorArgs) -> u8 {
+    match doctor::run(args) {
+        Ok(examined) => {
+            print(&examined.text);
+            match examined.verdict {
+                doctor::Verdict::Usable => EXIT_PASS,
+                doctor::Verdict::Refused => EXIT_REFUSED,
+                doctor::Verdict::Disturbed => EXIT_INCONCLUSIVE,
+            }
+        }
+        Err(failure) => failed(&failure),
+    }
 }
 
 fn sweep_verb(args: &SweepArgs) -> u8 {

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::mounts::Mount;
 use super::sysfs::Sysfs;
 
@@ -13,6 +15,68 @@ pub(crate) struct Limits {
     pub cpus: Option<f64>,
     /// Memory, bytes.
     pub memory_bytes: Option<u64>,
+}
+
+/// Limits on writing to one device, or the tightest of several; `None` where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WriteLimits {
+    /// Bytes a second.
+    pub bytes_per_second: Option<u64>,
+    /// Writes a second.
+    pub writes_per_second: Option<u64>,
+}
+
+impl WriteLimits {
+    pub(super) fn tighter(self, other: Self) -> Self {
+        let smaller = |one: Option<u64>, two: Option<u64>| one.into_iter().chain(two).min();
+        Self {
+            bytes_per_second: smaller(self.bytes_per_second, other.bytes_per_second),
+            writes_per_second: smaller(self.writes_per_second, other.writes_per_second),
+        }
+    }
+}
+
+/// Reads this process's limits on writing to the device with this number (`8:0`).
+pub(super) fn write_limits(sysfs: &Sysfs, mounts: &[Mount], device: &str) -> WriteLimits {
+    let membership = sysfs.read("proc/self/cgroup").unwrap_or_default();
+    let unified = folders(&membership, mounts, "");
+    let limits_v2 = unified.iter().filter_map(|folder| {
+        let limits = line_of(&sysfs.read(folder.join("io.max"))?, device)?;
+        Some(WriteLimits {
+            bytes_per_second: key(&limits, "wbps"),
+            writes_per_second: key(&limits, "wiops"),
+        })
+    });
+    let throttle = |folder: &Path, what: &str| -> Option<u64> {
+        let file = folder.join(format!("blkio.throttle.write_{what}_device"));
+        line_of(&sysfs.read(file)?, device)?.parse().ok().filter(|limit| *limit > 0)
+    };
+    let legacy = folders(&membership, mounts, "blkio");
+    let limits_v1 = legacy.iter().map(|folder| WriteLimits {
+        bytes_per_second: throttle(folder, "bps"),
+        writes_per_second: throttle(folder, "iops"),
+    });
+    limits_v2.chain(limits_v1).fold(WriteLimits::default(), WriteLimits::tighter)
+}
+
+/// What stands behind a device's number, in a file with a line for each device.
+fn line_of(text: &str, device: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let (number, rest) = line.trim().split_once(' ')?;
+        (number == device).then(|| rest.trim().to_owned())
+    })
+}
+
+/// The number behind `name=`; `max` is no limit.
+fn key(limits: &str, name: &str) -> Option<u64> {
+    limits
+        .split_whitespace()
+        .find_map(|word| word.split_once('=').filter(|(key, _)| *key == name))?
+        .1
+        .parse()
+        .ok()
 }
 
 /// Reads this process's limits through the cgroup mounts among `mounts`.
@@ -135,6 +199,27 @@ mod tests {
         );
         let found = limits(&Sysfs::below(tree.path()), &mounts);
         assert_eq!(found, Limits { cpus: Some(0.5), memory_bytes: Some(512 << 20) });
+    }
+
+    #[test]
+    fn limits_on_writing_are_the_devices_own_and_the_tightest() {
+        let tree = tempfile::tempdir().unwrap();
+        write(tree.path(), "proc/self/cgroup", "3:blkio:/\n0::/web/log\n");
+        write(tree.path(), "cg/web/log/io.max", "8:0 rbps=1 wbps=2000 riops=max wiops=max\n");
+        write(tree.path(), "cg/web/io.max", "8:16 wbps=7\n8:0 rbps=max wbps=9000 wiops=120\n");
+        write(tree.path(), "v1/blkio.throttle.write_bps_device", "8:16 5\n");
+        write(tree.path(), "v1/blkio.throttle.write_iops_device", "");
+        let mounts = mounts::parse(
+            "30 1 0:26 / /cg rw - cgroup2 cgroup2 rw\n31 1 0:27 / /v1 rw - cgroup cgroup rw,blkio",
+        );
+        let sysfs = Sysfs::below(tree.path());
+        let limits = |device| {
+            let found = write_limits(&sysfs, &mounts, device);
+            (found.bytes_per_second, found.writes_per_second)
+        };
+        assert_eq!(limits("8:0"), (Some(2000), Some(120)));
+        assert_eq!(limits("8:16"), (Some(5), None));
+        assert_eq!(limits("8:1"), (None, None));
     }
 
     #[test]

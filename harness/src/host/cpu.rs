@@ -40,6 +40,13 @@ pub(crate) fn allowed_count(status: &str) -> Option<u32> {
     Some(count)
 }
 
+/// Whether the process may lock memory without limit (`CAP_IPC_LOCK`, capability 14 of
+/// capabilities(7)), from `CapEff`.
+pub(crate) fn may_lock_without_limit(status: &str) -> Option<bool> {
+    let effective = u64::from_str_radix(field(status, "CapEff")?, 16).ok()?;
+    Some(effective & (1 << 14) != 0)
+}
+
 /// The value of the first `name : value` line.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
@@ -70,6 +77,15 @@ mod tests {
         for text in ["", "MemTotal: many kB", "MemTotal: 5", "MemTotal: 18446744073709551615 kB"] {
             assert_eq!(memory_bytes(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_capability_to_lock_memory_is_bit_14() {
+        let may = |mask: &str| may_lock_without_limit(&format!("Name:\tx\nCapEff:\t{mask}\n"));
+        assert_eq!(may("000001ffffffffff"), Some(true));
+        assert_eq!(may("0000000000004000"), Some(true));
+        assert_eq!(may("ffffffffffffbfff"), Some(false));
+        assert_eq!((may("x"), may_lock_without_limit("")), (None, None));
     }
 
     #[test]

@@ -24,6 +24,11 @@ pub(crate) struct DeviceNumber {
 }
 
 impl DeviceNumber {
+    #[cfg(test)]
+    pub(super) fn new(major: u64, minor: u64) -> Self {
+        Self { major, minor }
+    }
+
     /// From the number `stat` gives (`st_dev` or `st_rdev`).
     pub(crate) fn of(number: u64) -> Self {
         Self { major: stat::major(number), minor: stat::minor(number) }
@@ -144,12 +149,12 @@ fn vpd_serial(page: &[u8]) -> Option<String> {
 }
 
 /// The first 16 hex digits of the SHA-256.
-fn hash(serial: &str) -> String {
+pub(super) fn hash(serial: &str) -> String {
     Sha256::digest(serial.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name in brackets (`[mq-deadline] none`), or the only one there is.
-fn scheduler_in_force(text: &str) -> Option<String> {
+pub(super) fn scheduler_in_force(text: &str) -> Option<String> {
     let bracketed = text
         .split_once('[')
         .and_then(|(_, rest)| rest.split_once(']'))
@@ -210,7 +215,7 @@ mod tests {
     }
 
     fn number(major: u64, minor: u64) -> DeviceNumber {
-        DeviceNumber { major, minor }
+        DeviceNumber::new(major, minor)
     }
 
     #[test]

@@ -8,10 +8,17 @@ mod allocations;
 mod cgroup;
 mod cpu;
 mod device;
+mod direct_io;
+mod layers;
 mod mounts;
+mod nvme;
 mod page_cache;
+mod place;
+mod power;
 mod pressure;
+mod queue;
 mod sysfs;
+mod uring;
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +28,14 @@ use crate::store::schema::Environment;
 
 pub(crate) use allocations::allocations_so_far;
 pub use allocations::{CountingAllocator, INSTRUMENTED_SYSTEM};
+pub(crate) use direct_io::{DirectIo, direct_io};
+pub(crate) use layers::{Layer, LayerDevice, Transport};
 pub(crate) use page_cache::page_cache_bytes;
+pub(crate) use place::{Place, examine};
 pub(crate) use pressure::{Pressure, PressureChange, other_runnable};
+pub(crate) use uring::{IoUringState, io_uring_state};
+#[cfg(test)]
+pub(crate) use {cgroup::WriteLimits, nvme::Nvme, power::Power, queue::Queue};
 
 use device::{BlockDevice, DeviceNumber};
 use mounts::Mount;
@@ -100,17 +113,22 @@ fn device_fields(device: Option<BlockDevice>) -> Environment {
     }
 }
 
-/// The device under `path`: by the number `stat` gives, or, where that is an anonymous one (btrfs,
-/// overlay), by the device node the mount names as its source.
+/// The device under `path`; see [`device_number_under`].
 fn block_device_under(sysfs: &Sysfs, path: &Path, mount: Option<&Mount>) -> Option<BlockDevice> {
-    let by_number =
-        stat::stat(path).ok().and_then(|found| device::find(sysfs, DeviceNumber::of(found.st_dev)));
-    by_number.or_else(|| {
+    device::find(sysfs, device_number_under(sysfs, path, mount)?)
+}
+
+/// The number of the block device under `path`: the one `stat` gives, or, where that is an anonymous
+/// one (btrfs, overlay), that of the device node the mount names as its source.
+fn device_number_under(sysfs: &Sysfs, path: &Path, mount: Option<&Mount>) -> Option<DeviceNumber> {
+    let by_number = stat::stat(path).ok().map(|found| DeviceNumber::of(found.st_dev));
+    let is_device = |number: &DeviceNumber| sysfs.exists(format!("sys/dev/block/{number}"));
+    by_number.filter(is_device).or_else(|| {
         let source = Path::new(&mount?.source);
         let node = stat::stat(source).ok()?;
         let is_block = stat::SFlag::from_bits_truncate(node.st_mode & stat::SFlag::S_IFMT.bits())
             == stat::SFlag::S_IFBLK;
-        is_block.then(|| device::find(sysfs, DeviceNumber::of(node.st_rdev))).flatten()
+        is_block.then(|| DeviceNumber::of(node.st_rdev)).filter(is_device)
     })
 }
 
@@ -125,7 +143,7 @@ pub(crate) fn written_bytes(target: &Path) -> Option<u64> {
 }
 
 /// `target` with symbolic links resolved, or its nearest parent that exists.
-fn nearest_existing(target: &Path) -> PathBuf {
+pub(crate) fn nearest_existing(target: &Path) -> PathBuf {
     let absolute = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
     absolute.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or(absolute)
 }
@@ -143,6 +161,12 @@ fn cpus_allowed(sysfs: &Sysfs) -> u32 {
 fn memlock_limit_bytes() -> Option<u64> {
     let (soft, _hard) = resource::getrlimit(resource::Resource::RLIMIT_MEMLOCK).ok()?;
     (soft != resource::RLIM_INFINITY).then_some(soft)
+}
+
+/// Whether the limit of locked memory does not bind this process.
+pub(crate) fn may_lock_without_limit() -> bool {
+    let status = Sysfs::of_this_machine().read("proc/self/status").unwrap_or_default();
+    cpu::may_lock_without_limit(&status).unwrap_or(false)
 }
 
 /// Bytes an unprivileged process may still write there; 0 when unknown.

@@ -80,6 +80,15 @@ pub(crate) struct Writes {
     pub(crate) latency_ns: Histogram<u64>,
 }
 
+/// What writing and flushing in turns came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Flushes {
+    /// Of each write, nanoseconds.
+    pub(crate) write_ns: Histogram<u64>,
+    /// Of each flush, nanoseconds.
+    pub(crate) flush_ns: Histogram<u64>,
+}
+
 impl Writes {
     /// Durable bytes a second.
     pub(crate) fn bytes_per_second(&self) -> f64 {
@@ -110,13 +119,42 @@ impl CeilingFile {
         duration: Duration,
     ) -> Result<Writes> {
         let write = || -> io::Result<Writes> {
-            let flags = libc::O_DIRECT | libc::O_DSYNC | libc::O_NOFOLLOW;
-            let file = OpenOptions::new().write(true).custom_flags(flags).open(&self.path)?;
-            let length = usize::try_from(write_bytes).map_err(io::Error::other)?;
-            let buffer = WriteBuffer::filled(length, pages)?;
-            write_for(&file, buffer.bytes(), duration)
+            let buffer = buffer(write_bytes, pages)?;
+            write_for(&self.open(libc::O_DSYNC)?, buffer.bytes(), duration)
         };
         write().with_context(|| self.complaint())
+    }
+
+    /// The same with writes that are not durable by themselves. One flush follows, which is not
+    /// measured: what comes next does not pay for these.
+    ///
+    /// # Errors
+    /// As [`overwrite`](Self::overwrite).
+    pub(crate) fn overwrite_plainly(&self, write_bytes: u64, duration: Duration) -> Result<Writes> {
+        let write = || -> io::Result<Writes> {
+            let (file, buffer) = (self.open(0)?, buffer(write_bytes, Pages::Ordinary)?);
+            let writes = write_for(&file, buffer.bytes(), duration)?;
+            file.sync_data()?;
+            Ok(writes)
+        };
+        write().with_context(|| self.complaint())
+    }
+
+    /// Direct writes as above, each followed by a flush (fdatasync(2)); the two are timed apart.
+    ///
+    /// # Errors
+    /// As [`overwrite`](Self::overwrite).
+    pub(crate) fn write_and_flush(&self, write_bytes: u64, duration: Duration) -> Result<Flushes> {
+        let write = || -> io::Result<Flushes> {
+            let (file, buffer) = (self.open(0)?, buffer(write_bytes, Pages::Ordinary)?);
+            flush_for(&file, buffer.bytes(), duration)
+        };
+        write().with_context(|| self.complaint())
+    }
+
+    fn open(&self, flags: i32) -> io::Result<File> {
+        let flags = flags | libc::O_DIRECT | libc::O_NOFOLLOW;
+        OpenOptions::new().write(true).custom_flags(flags).open(&self.path)
     }
 
     fn complaint(&self) -> String {
@@ -133,9 +171,20 @@ fn write_zeros(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
+fn buffer(write_bytes: u64, pages: Pages) -> io::Result<WriteBuffer> {
+    WriteBuffer::filled(usize::try_from(write_bytes).map_err(io::Error::other)?, pages)
+}
+
+fn histogram() -> io::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)
+}
+
+fn record(latency_ns: &mut Histogram<u64>, latency: Duration) {
+    latency_ns.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+}
+
 fn write_for(file: &File, buffer: &[u8], duration: Duration) -> io::Result<Writes> {
-    let mut latency_ns =
-        Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
+    let mut latency_ns = histogram()?;
     let write_bytes = buffer.len() as u64;
     let began = Instant::now();
     let mut offset = 0;
@@ -144,12 +193,28 @@ fn write_for(file: &File, buffer: &[u8], duration: Duration) -> io::Result<Write
         file.write_all_at(buffer, offset)?;
         offset = next_offset(offset, write_bytes);
         let now = Instant::now();
-        let latency = now.duration_since(last).as_nanos();
-        latency_ns.saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
+        record(&mut latency_ns, now.duration_since(last));
         last = now;
     }
     let seconds = last.duration_since(began).as_secs_f64().max(f64::MIN_POSITIVE);
     Ok(Writes { write_bytes, writes_per_second: latency_ns.len() as f64 / seconds, latency_ns })
+}
+
+fn flush_for(file: &File, buffer: &[u8], duration: Duration) -> io::Result<Flushes> {
+    let (mut write_ns, mut flush_ns) = (histogram()?, histogram()?);
+    let began = Instant::now();
+    let (mut offset, mut last) = (0, began);
+    while last.duration_since(began) < duration || flush_ns.len() < WRITES_MIN {
+        file.write_all_at(buffer, offset)?;
+        offset = next_offset(offset, buffer.len() as u64);
+        let written = Instant::now();
+        file.sync_data()?;
+        let flushed = Instant::now();
+        record(&mut write_ns, written.duration_since(last));
+        record(&mut flush_ns, flushed.duration_since(written));
+        last = flushed;
+    }
+    Ok(Flushes { write_ns, flush_ns })
 }
 
 /// Where the next write goes: behind the last one, or to the start where it would make the file
@@ -198,6 +263,13 @@ mod tests {
                 return;
             }
         };
+        let file = CeilingFile { path: directory.path().join("ceiling") };
+        let moment = Duration::from_millis(5);
+        let plain = file.overwrite_plainly(LARGE_WRITE_BYTES, moment).expect("measured");
+        assert!(plain.bytes_per_second() > 0.0 && plain.latency_ns.len() >= WRITES_MIN);
+        let pairs = file.write_and_flush(4096, moment).expect("measured");
+        assert_eq!(pairs.write_ns.len(), pairs.flush_ns.len(), "a flush for each write");
+        assert!(pairs.flush_ns.len() >= WRITES_MIN);
         assert!(ceiling.durable_writes_per_second > 0.0 && ceiling.durable_bytes_per_second > 0.0);
         assert!(ceiling.durable_write_p50_us <= ceiling.durable_write_p99_us);
         assert_eq!(ceiling.block_bytes, 4096);

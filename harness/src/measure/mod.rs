@@ -14,7 +14,7 @@ use crate::stats::supports;
 use crate::store::schema::LatencySummary;
 
 pub(crate) use ceiling::{
-    CeilingFile, CeilingOptions, LARGE_WRITE_BYTES, Writes, block_bytes, measure_ceiling,
+    CeilingFile, CeilingOptions, Flushes, LARGE_WRITE_BYTES, Writes, block_bytes, measure_ceiling,
 };
 pub(crate) use pages::Pages;
 pub(crate) use sealing::seal_for;

@@ -14,7 +14,7 @@ pub(crate) mod observations;
 pub(crate) mod quantity;
 pub(crate) mod schema;
 #[cfg(test)]
-mod schema_files;
+pub(crate) mod schema_files;
 #[cfg(test)]
 pub(crate) mod synthetic;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Version of the files described here, `major.minor`. Readers refuse an unknown major version.
-pub(crate) const SCHEMA_VERSION: &str = "1.0";
+pub(crate) const SCHEMA_VERSION: &str = "1.1";
 
 /// One point of the sweep: every setting a trial runs with. Field names are those of
 /// `plimsoll::SegmentedWalConfig`, with the unit added.

@@ -33,7 +33,7 @@ fn all() -> [(&'static str, Schema); 3] {
 }
 
 /// The schema of a type, with the version it is of and the versions it accepts.
-fn described<T: JsonSchema>(title: &str) -> Schema {
+pub(crate) fn described<T: JsonSchema>(title: &str) -> Schema {
     let mut schema = schema_for!(T);
     schema.insert("title".to_owned(), json!(title));
     schema.insert("$comment".to_owned(), json!(format!("schema version {SCHEMA_VERSION}")));
@@ -43,7 +43,7 @@ fn described<T: JsonSchema>(title: &str) -> Schema {
     schema
 }
 
-fn validator(name: &str) -> Validator {
+pub(crate) fn validator(name: &str) -> Validator {
     jsonschema::validator_for(&json_file(&folder().join(name))).expect("a JSON schema")
 }
 
@@ -63,16 +63,21 @@ fn assert_valid(schema: &Validator, document: &Value, what: &Path) {
 
 #[test]
 fn the_files_are_those_of_the_types() {
-    let bless = std::env::var_os("PLIMSOLL_BLESS").is_some();
     for (name, schema) in all() {
-        let path = folder().join(name);
-        let text = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
-        if bless {
-            fs::write(&path, &text).expect("written");
-        }
-        let stored = fs::read_to_string(&path).unwrap_or_default();
-        assert!(stored == text, "{name} is not that of the types; PLIMSOLL_BLESS=1 writes it");
+        assert_stored(name, &schema);
     }
+}
+
+/// Holds a file against the schema of a type, or writes it.
+#[track_caller]
+pub(crate) fn assert_stored(name: &str, schema: &Schema) {
+    let path = folder().join(name);
+    let text = serde_json::to_string_pretty(schema).expect("JSON") + "\n";
+    if std::env::var_os("PLIMSOLL_BLESS").is_some() {
+        fs::write(&path, &text).expect("written");
+    }
+    let stored = fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == text, "{name} is not that of the types; PLIMSOLL_BLESS=1 writes it");
 }
 
 /// A run is read by this program and fits the schemas: as version 1.0 wrote it, and the sample.

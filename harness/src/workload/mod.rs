@@ -7,6 +7,7 @@
 
 mod aging;
 mod arrivals;
+mod by_default;
 mod checkpoint;
 mod client;
 mod config;
@@ -38,6 +39,9 @@ use observe::Observed;
 use payload::Payloads;
 use verify::{ReadBack, Submitted, check};
 
+#[cfg(test)]
+pub(crate) use by_default::EngineChoice;
+pub(crate) use by_default::{Choices, choices};
 pub(crate) use checkpoint::Disruptions;
 pub(crate) use config::LogConfig;
 #[cfg(test)]
@@ -219,6 +223,18 @@ pub(crate) enum Unusable {
     Other(String),
 }
 
+impl From<&WalError> for Unusable {
+    fn from(error: &WalError) -> Self {
+        match error {
+            WalError::DirectIoUnsupported { filesystem, .. } => {
+                Self::NoDirectIo { filesystem: filesystem.clone() }
+            }
+            WalError::NoSpace { .. } => Self::NoSpace,
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
 impl Unusable {
     /// Says so of the directory that was asked for. `how` names another one: `" with --target"`.
     pub(crate) fn sentence(&self, directory: &Path, how: &str) -> String {
@@ -244,14 +260,8 @@ pub(crate) fn probe(directory: &Path) -> Result<u64, Unusable> {
     config.preparation = Preparation::None;
     config.engine = Engine::Blocking;
     config.segment_size = 1;
-    match SegmentedWal::open(config) {
-        Ok(wal) => Ok(wal.geometry().natural_block_bytes()),
-        Err(WalError::DirectIoUnsupported { filesystem, .. }) => {
-            Err(Unusable::NoDirectIo { filesystem })
-        }
-        Err(WalError::NoSpace { .. }) => Err(Unusable::NoSpace),
-        Err(other) => Err(Unusable::Other(other.to_string())),
-    }
+    let wal = SegmentedWal::open(config).map_err(|error| Unusable::from(&error))?;
+    Ok(wal.geometry().natural_block_bytes())
 }
 
 /// What everybody in a trial knows.
