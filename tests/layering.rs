@@ -59,7 +59,7 @@ const HARNESS: Building = Building {
         &["cli", "failure", "profile", "host", "load", "scratch", "stats", "ticker"],
         &["workload", "measure"],
         &["store"],
-        &["export"],
+        &["export", "page"],
         &[
             "doctor",
             "sweep",

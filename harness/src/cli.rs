@@ -7,6 +7,7 @@ mod certify;
 mod compare;
 mod doctor;
 mod manual;
+mod recommend;
 mod torture;
 
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub(crate) use doctor::DoctorArgs;
 use doctor::{DOCTOR_EXAMPLES, DOCTOR_LONG};
 use manual::{COMPLETIONS_EXAMPLES, COMPLETIONS_LONG, MAN_EXAMPLES, MAN_LONG};
 pub(crate) use manual::{CompletionsArgs, ManArgs};
+pub(crate) use recommend::{Objective, RecommendArgs};
+use recommend::{RECOMMEND_EXAMPLES, RECOMMEND_LONG};
 use torture::{TORTURE_EXAMPLES, TORTURE_LONG};
 pub(crate) use torture::{TortureArgs, VictimArgs};
 
@@ -127,6 +130,9 @@ pub(crate) enum Verb {
     /// Write a stored run's report and recommendation again
     #[command(long_about = REPORT_LONG, after_long_help = with_exit_codes(REPORT_EXAMPLES))]
     Report(ReportArgs),
+    /// Say which settings to run, and why, from a stored run
+    #[command(long_about = RECOMMEND_LONG, after_long_help = RECOMMEND_EXAMPLES)]
+    Recommend(RecommendArgs),
     /// Say whether a run is slower than another one
     #[command(long_about = COMPARE_LONG, after_long_help = COMPARE_EXAMPLES)]
     Compare(CompareArgs),

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use comfy_table::Table;
 
 use crate::capacity;
-use crate::recommend::{add_merged_p999, analyse, recommended_toml};
+use crate::cli::RecommendArgs;
+use crate::recommend::{self, Question, analyse, recommended_toml};
 use crate::report::{self, Style, capacity_summary, terminal_summary, write_capacity};
 use crate::store::RunFolder;
 use crate::store::capacity::{CapacityAnalysis, CapacityFolder};
@@ -42,8 +43,8 @@ pub(crate) struct Conclusion {
 pub(crate) fn conclude(folder: &Path) -> Result<Conclusion> {
     let (folder, manifest) = RunFolder::open(folder)?;
     let trials = folder.trials()?;
-    let mut analysis = analyse(&manifest, &trials);
-    add_merged_p999(&mut analysis, &trials, &folder.latency_ns_by_config(&trials)?);
+    let latency_ns = folder.latency_ns_by_config(&trials)?;
+    let analysis = analyse(&manifest, &trials, &latency_ns, &Question::default());
     folder.write_analysis(&analysis)?;
     let verified_records = trials.iter().map(|trial| trial.verified_records).sum();
     let standing = match recommended_toml(&manifest, &analysis, verified_records, None) {
@@ -101,6 +102,55 @@ pub(crate) fn is_as_concluded(path: &Path) -> Result<()> {
 
 fn is_encrypted(manifest: &Manifest, analysis: &Analysis) -> bool {
     analysis.recommended(manifest).is_some_and(|chosen| chosen.settings.encryption)
+}
+
+/// A recommendation that was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Recommended {
+    /// For the terminal.
+    pub(crate) text: String,
+    /// The answer.
+    pub(crate) analysis: Analysis,
+    /// Where the settings are, if they were written.
+    pub(crate) settings: Option<PathBuf>,
+    /// Whether a trial lost or altered a record, or its log failed.
+    pub(crate) trial_failed: bool,
+}
+
+/// Answers what is asked of a run. The question that every run is concluded for is answered by
+/// concluding it again, so that all its files agree; any other leaves the run as it is, so that
+/// `report` makes the same again, and its settings go to the file that is named, if one is.
+///
+/// # Errors
+/// As [`conclude`], and when the settings cannot be written.
+pub(crate) fn recommend(args: &RecommendArgs) -> Result<Recommended> {
+    let question = Question { slo: args.slo.clone(), objective: args.objective };
+    let is_own = question == Question::default() && args.out.is_none();
+    if is_own {
+        conclude(&args.run)?;
+    }
+    let (folder, manifest) = RunFolder::open(&args.run)?;
+    let trials = folder.trials()?;
+    let latency_ns = folder.latency_ns_by_config(&trials)?;
+    let analysis = analyse(&manifest, &trials, &latency_ns, &question);
+    let is_failure = |trial: &TrialResult| matches!(trial.status, TrialStatus::Failed { .. });
+    let verified_records = trials.iter().map(|trial| trial.verified_records).sum();
+    let made = recommended_toml(&manifest, &analysis, verified_records, None);
+    let settings = match (made, &args.out) {
+        (Some(made), Some(out)) => {
+            fs::write(out, made)
+                .with_context(|| format!("cannot write {}; name another file", out.display()))?;
+            Some(out.clone())
+        }
+        (Some(_), None) if is_own => Some(folder.path().join(RECOMMENDED)),
+        _ => None,
+    };
+    Ok(Recommended {
+        text: recommend::text(&manifest, &analysis),
+        settings,
+        trial_failed: trials.iter().any(is_failure),
+        analysis,
+    })
 }
 
 /// What was concluded from a capacity run.

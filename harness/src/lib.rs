@@ -23,8 +23,9 @@ mod measure;
 mod workload;
 // Floor 4: what a run leaves on disk.
 mod store;
-// Floor 5: how numbers leave: tables, JUnit, trackers.
+// Floor 5: how numbers leave: tables, JUnit, trackers; pages and plots.
 mod export;
+mod page;
 // Floor 6: the verbs, which never import each other.
 mod bench;
 mod capacity;
@@ -48,13 +49,14 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::Parser;
 
 use cli::{
     BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, DoctorArgs, HistoryArgs, ManArgs,
-    ReportArgs, SweepArgs, TortureArgs, Verb,
+    RecommendArgs, ReportArgs, SweepArgs, TortureArgs, Verb,
 };
-use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded};
+use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded, recommend};
 use failure::{
     EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_PASS, EXIT_REFUSED, EXIT_USAGE, Failure,
 };
@@ -77,6 +79,7 @@ pub fn run() -> ExitCode {
         Verb::Doctor(args) => doctor_verb(&args),
         Verb::Sweep(args) => sweep_verb(&args),
         Verb::Report(args) => report_verb(&args),
+        Verb::Recommend(args) => recommend_verb(&args),
         Verb::Compare(args) => compare_verb(&args),
         Verb::History(args) => history_verb(&args),
         Verb::Bench(args) => bench_verb(&args),
@@ -197,6 +200,45 @@ fn conclude_capacity_and_print(folder: &Path, told: Told) -> u8 {
             complain(&format!("{error:#}"));
             EXIT_USAGE
         }
+    }
+}
+
+fn recommend_verb(args: &RecommendArgs) -> u8 {
+    let recommended = match run_kind(&args.run) {
+        Ok(RunKind::Sweep) => recommend(args),
+        Ok(RunKind::Capacity) => Err(anyhow!(
+            "{} is the run of a capacity search, which varies no settings; name one that `sweep` made",
+            args.run.display()
+        )),
+        Err(error) => Err(error),
+    };
+    let found = match recommended {
+        Ok(found) => found,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            return EXIT_USAGE;
+        }
+    };
+    if args.json {
+        match serde_json::to_string_pretty(&found.analysis) {
+            Ok(json) => print(&format!("{json}\n")),
+            Err(error) => complain(&error.to_string()),
+        }
+    } else {
+        if !args.quiet {
+            print(&format!("{}\n", found.text));
+        }
+        if let Some(settings) = &found.settings {
+            print(&format!("{}\n", settings.display()));
+        }
+    }
+    let missed = found.analysis.refusal.is_some_and(|refusal| refusal.slo_missed);
+    if found.trial_failed || missed {
+        EXIT_FAILED
+    } else if found.analysis.recommendation.is_some() {
+        EXIT_PASS
+    } else {
+        EXIT_INCONCLUSIVE
     }
 }
 

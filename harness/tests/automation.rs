@@ -62,6 +62,7 @@ fn a_night_of_the_same_build_leaves_reports_and_no_regression() {
         "Z.history.md",
         "Z.history.xml",
         "history.csv",
+        "history.html",
         "otava.yaml",
     ] {
         assert!(reports.iter().any(|name| name.ends_with(ending)), "{ending}: {reports:?}");

@@ -17,7 +17,7 @@ use crate::measure::{intervals_csv, latency_summary};
 use crate::scratch::{Interrupts, Scratch};
 use crate::store::capacity::{CapacityFolder, CapacityTrial, Phase, Question, Verdict};
 use crate::store::schema::{Ceiling, SCHEMA_VERSION};
-use crate::store::{TrialFiles, to_hlog};
+use crate::store::{TrialFiles, to_hlog_with_intervals};
 use crate::units::{format_data, format_rate, format_us};
 use crate::workload::{Answers, LogConfig, OpenLoad, OpenMeasurement, Problem, run_open};
 
@@ -157,8 +157,9 @@ impl RealOffers<'_> {
                 ("group-wait", &found.group_wait_ns),
                 ("submit-to-complete", &found.submit_to_complete_ns),
             ];
-            let hlog = to_hlog(&answers.latency_ns, &parts, measured)?;
-            Ok((hlog, intervals_csv(&answers.interval_latency_ns, measured)))
+            let intervals = &answers.interval_latency_ns;
+            let hlog = to_hlog_with_intervals(&answers.latency_ns, &parts, intervals, measured)?;
+            Ok((hlog, intervals_csv(intervals, measured)))
         });
         let files = files.transpose().context("cannot store a trial")?;
         let files = files.as_ref().map_or_else(TrialFiles::default, |(hlog, csv)| TrialFiles {

@@ -168,6 +168,8 @@ pub(crate) enum HistoryFormat {
     Text,
     /// For a pull request
     Markdown,
+    /// A page with every number over time, for a browser
+    Html,
     /// Everything, for programs
     Json,
     /// JUnit XML, for a CI system

@@ -3,6 +3,8 @@
 //!
 //! Nothing is measured here and no clock is read: the same folder gives the same answer.
 
+mod page;
+mod plot;
 mod series;
 mod show;
 #[cfg(test)]
@@ -85,6 +87,7 @@ fn rendered(history: &History, format: HistoryFormat) -> Result<String, Failure>
     let text = match format {
         HistoryFormat::Text => Ok(show::text(history)),
         HistoryFormat::Markdown => Ok(show::markdown(history)),
+        HistoryFormat::Html => page::page(history),
         HistoryFormat::Json => show::json(history),
         HistoryFormat::Junit => show::junit(history),
         HistoryFormat::Otava => Ok(show::otava(history)),

@@ -37,6 +37,13 @@ pub(super) struct Series {
     pub(super) shifts: Vec<ChangePoint>,
 }
 
+impl Series {
+    /// Index of the first run after each change point.
+    pub(super) fn first_runs(&self) -> impl Iterator<Item = usize> {
+        self.shifts.iter().map(|point| self.values.len() - point.runs_since)
+    }
+}
+
 /// Where a number shifted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct ChangePoint {

@@ -89,7 +89,7 @@ fn columns(history: &History) -> Vec<(String, Quantity)> {
     history.series.iter().map(|series| (series.scope.clone(), series.quantity)).collect()
 }
 
-fn headline(history: &History) -> String {
+pub(super) fn headline(history: &History) -> String {
     let mut alarms = told(history);
     alarms.retain(|(_, point)| point.is_worse && point.is_recent);
     match (history.shifted, alarms.first()) {
@@ -111,7 +111,7 @@ fn headline(history: &History) -> String {
 
 /// The change points that a person is told: one that all configurations together show is not told
 /// of each of them again. Of each number the newest first.
-fn told(history: &History) -> Vec<(&Series, &ChangePoint)> {
+pub(super) fn told(history: &History) -> Vec<(&Series, &ChangePoint)> {
     let together = |quantity: Quantity| {
         let mut all = history.series.iter();
         all.find(|series| series.config_id.is_none() && series.quantity == quantity)
@@ -142,7 +142,7 @@ fn sentence(series: &Series, point: &ChangePoint) -> String {
     )
 }
 
-fn next(history: &History) -> String {
+pub(super) fn next(history: &History) -> String {
     let alarm = |point: &&ChangePoint| point.is_worse && point.is_recent;
     let point = history.series.iter().find_map(|series| series.shifts.iter().find(alarm));
     match (history.shifted, point) {
@@ -163,7 +163,7 @@ fn next(history: &History) -> String {
     }
 }
 
-fn span(history: &History) -> String {
+pub(super) fn span(history: &History) -> String {
     let ends = match (history.entries.first(), history.entries.last()) {
         (Some(first), Some(last)) => format!(", {} to {}", first.name, last.name),
         _ => String::new(),
@@ -179,19 +179,23 @@ fn tables(history: &History) -> Vec<(&'static str, Table)> {
     let mut table =
         Table::new(["configuration", "metric", "change", "first run", "runs since", ""]);
     for (series, point) in told(history) {
-        let word = match (point.is_worse, point.is_recent) {
-            (true, true) => "WORSE",
-            (true, false) => "worse, long ago",
-            (false, _) => "better",
-        };
         table.row([
             series.scope.clone(),
             series.quantity.name().to_owned(),
             format_change(point.ratio),
             point.first.name.clone(),
             point.runs_since.to_string(),
-            word.to_owned(),
+            word(point).to_owned(),
         ]);
     }
     if table.is_empty() { Vec::new() } else { vec![("Change points:", table)] }
+}
+
+/// A change point in a word.
+pub(super) fn word(point: &ChangePoint) -> &'static str {
+    match (point.is_worse, point.is_recent) {
+        (true, true) => "WORSE",
+        (true, false) => "worse, long ago",
+        (false, _) => "better",
+    }
 }

@@ -2,12 +2,13 @@
 
 use super::Shifted;
 use super::series::History;
-use super::show;
+use super::{page, plot, show};
 use crate::stats::ShiftRules;
 use crate::stats::truth::{Machine, NIGHT_SIGMA};
 use crate::store::measured::{Measured, StoredRun};
 use crate::store::quantity::Quantity;
 use crate::store::synthetic::SyntheticRun;
+use crate::units::format_change;
 
 /// Nights with these speeds, each moved by the machine's own noise.
 fn nights(speeds: &[f64]) -> Vec<Measured> {
@@ -88,4 +89,38 @@ fn the_otava_files_have_a_column_and_a_row_for_everything() {
     let json: serde_json::Value =
         serde_json::from_str(&show::json(&history).expect("JSON")).expect("JSON");
     assert_eq!(json["shifted"], "too_short");
+}
+
+#[test]
+fn the_page_names_what_changed_and_draws_every_number() {
+    let history = read(&levels(&[(30, 1.0), (10, 0.85)]));
+    let html = page::page(&history).expect("a page");
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>"));
+    let [point] = &history.series[0].shifts[..] else { panic!("one change point") };
+    for part in [
+        format!("Regression: rate of all configurations {}", format_change(point.ratio)),
+        format!("{} since {}", format_change(point.ratio), point.first.name),
+        "id=\"rate-per-second-title\"".to_owned(),
+        "id=\"latency-p50-us-apart-title\"".to_owned(),
+    ] {
+        assert!(html.contains(&part), "{part}");
+    }
+    // p99 was measured in no night.
+    assert!(!html.contains("latency-p99-us"));
+    for loads in ["<script", "src=", "url(", "@import", "<link", "https://"] {
+        assert!(!html.contains(loads), "{loads}");
+    }
+    assert!(html == page::page(&history).expect("a page"), "the same history, another page");
+    for target in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(html.contains(&format!("id=\"{target}\"")), "{target} leads nowhere");
+    }
+    let drawn = plot::plot(&history, &history.series[0], "rate").expect("a plot");
+    assert_eq!(drawn.svg.matches("<circle").count(), 40, "a dot a run");
+    assert!(drawn.caption.contains("before and after the one change point"), "{}", drawn.caption);
+}
+
+#[test]
+fn one_run_is_a_page_too() {
+    let html = page::page(&read(&[1.0])).expect("a page");
+    assert!(html.contains("Inconclusive: 1 runs;") && !html.contains("NaN"));
 }

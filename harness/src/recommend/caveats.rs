@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::profile::SettingKey;
 use crate::stats::{MIN_BLOCKS, geometric_mean};
-use crate::store::schema::{Analysis, Environment, Manifest, RunStatus, Settings};
-use crate::units::{format_change, format_change_estimate, format_rate, format_share};
+use crate::store::schema::{
+    Analysis, Environment, Manifest, RunStatus, Settings, Steadiness, TrialResult,
+};
+use crate::units::{format_change, format_change_estimate, format_share};
 
 use super::choice::{Choice, LOAD, varies};
 use super::noise::Noise;
@@ -17,18 +19,29 @@ const LOUD_NOISE_RATIO: f64 = 0.05;
 
 /// Blocks from which on a median's 95 % interval can hold what it says: from n values none covers
 /// it more often than `1 - 2^(1-n)`.
-const BLOCKS_FOR_A_FULL_INTERVAL: usize = 6;
+pub(crate) const BLOCKS_FOR_A_FULL_INTERVAL: usize = 6;
 
-/// Every caveat that applies, the gravest first.
+/// Every caveat that applies, the gravest first. `undecided` are configurations of which the run
+/// cannot tell whether they meet the objectives.
 pub(crate) fn caveats(
     manifest: &Manifest,
     observations: &Observations<'_>,
     noise: &Noise,
     choice: &Choice,
     analysis: &Analysis,
+    undecided: &[String],
 ) -> Vec<String> {
     let mut found = broken_configurations(manifest, observations);
-    found.extend(block_caveats(manifest, observations, choice));
+    found.extend(block_caveats(manifest, observations));
+    found.extend(unsettled(observations, choice));
+    if !undecided.is_empty() {
+        found.push(format!(
+            "Whether {} meet{} the objectives this run cannot tell; left out: {}.",
+            counted(undecided.len(), "more configuration"),
+            if undecided.len() == 1 { "s" } else { "" },
+            undecided.join(", ")
+        ));
+    }
     found.extend(noise_caveats(observations, noise));
     found.extend(load_caveats(manifest, choice));
     found.extend(edge_caveats(manifest, choice, analysis));
@@ -45,17 +58,13 @@ pub(crate) fn caveats(
 fn broken_configurations(manifest: &Manifest, observations: &Observations<'_>) -> Vec<String> {
     let mut refusals: BTreeMap<&str, usize> = BTreeMap::new();
     let mut found = Vec::new();
-    for (configuration, fate) in manifest.plan.configurations.iter().zip(&observations.fates) {
+    for fate in &observations.fates {
         match fate {
-            Fate::Failed(reason) => found.push(format!(
-                "{} failed and is excluded, whatever its speed: {reason}",
-                configuration.id
-            )),
             Fate::Refused(reason) => *refusals.entry(reason).or_default() += 1,
-            Fate::Measured | Fate::Unmeasured => {}
+            Fate::Measured | Fate::Unmeasured | Fate::Failed(_) => {}
         }
     }
-    if found.is_empty() && manifest.status == RunStatus::Failed {
+    if manifest.status == RunStatus::Failed {
         found.push("The run is marked as failed: look into why before relying on it.".to_owned());
     }
     found.extend(refusals.into_iter().map(|(reason, count)| {
@@ -64,38 +73,20 @@ fn broken_configurations(manifest: &Manifest, observations: &Observations<'_>) -
     found
 }
 
-fn block_caveats(
-    manifest: &Manifest,
-    observations: &Observations<'_>,
-    choice: &Choice,
-) -> Vec<String> {
+fn block_caveats(manifest: &Manifest, observations: &Observations<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let blocks = observations.blocks.len();
     let planned = manifest.plan.blocks;
     if (blocks as u64) < u64::from(planned) {
         found.push(format!("Only {blocks} of {planned} planned blocks are complete."));
     }
-    if blocks < MIN_BLOCKS {
-        found.push(format!(
-            "With {} there are no intervals: {} is what was measured, and differences between \
-             configurations may be chance.",
-            counted(blocks, "block"),
-            format_rate(choice.rate.value)
-        ));
-    } else if blocks < BLOCKS_FOR_A_FULL_INTERVAL {
+    if blocks < BLOCKS_FOR_A_FULL_INTERVAL {
         found.push(format!(
             "The 95 % intervals rest on {blocks} blocks and are narrower than they claim; \
              {BLOCKS_FOR_A_FULL_INTERVAL} or more carry them."
         ));
     }
-    let ordinary =
-        (0..manifest.plan.configurations.len()).flat_map(|config| observations.trials(config));
-    let sentinels = observations.sentinels.iter().flat_map(|ends| [ends.opening, ends.closing]);
-    let (mut disturbed, mut trials) = (0, 0);
-    for trial in ordinary.chain(sentinels) {
-        trials += 1;
-        disturbed += usize::from(trial.disturbed);
-    }
+    let (disturbed, trials) = counted_trials(observations);
     if disturbed > 0 {
         found.push(format!(
             "{disturbed} of {} ran while other load was on the machine.",
@@ -103,6 +94,30 @@ fn block_caveats(
         ));
     }
     found
+}
+
+/// How many trials were disturbed, and how many there are, sentinels included.
+pub(crate) fn counted_trials(observations: &Observations<'_>) -> (usize, usize) {
+    let configurations = 0..observations.plan.configurations.len();
+    let ordinary = configurations.flat_map(|config| observations.trials(config));
+    let sentinels = observations.sentinels.iter().flat_map(|ends| [ends.opening, ends.closing]);
+    ordinary.chain(sentinels).fold((0, 0), |(disturbed, trials), trial| {
+        (disturbed + usize::from(trial.disturbed), trials + 1)
+    })
+}
+
+/// Trials of the chosen configuration whose speed had not settled.
+fn unsettled(observations: &Observations<'_>, choice: &Choice) -> Option<String> {
+    let is_transient =
+        |trial: &&TrialResult| matches!(trial.steadiness, Some(Steadiness::Transient { .. }));
+    let trials: Vec<&TrialResult> = observations.trials(choice.config).collect();
+    let transient = trials.iter().copied().filter(is_transient).count();
+    (transient > 0).then(|| {
+        format!(
+            "{transient} of {} of these settings had not settled when measured.",
+            counted(trials.len(), "trial")
+        )
+    })
 }
 
 fn noise_caveats(observations: &Observations<'_>, noise: &Noise) -> Vec<String> {

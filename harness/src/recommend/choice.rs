@@ -1,17 +1,17 @@
-//! Picks the configuration to run: of those whose rate cannot be told from the fastest one's, the
-//! simplest whose p99 is not clearly worse.
+//! Picks the configuration to run: of those on the front that do as well as the best one by what is
+//! asked for, as far as the run can tell, the simplest whose tail is not clearly worse.
 
+use crate::cli::Objective;
 use crate::profile::SettingKey;
-use crate::stats::{has_interval, overlap};
-use crate::store::schema::{ConfigurationSummary, Estimate, Plan, Settings};
+use crate::stats::overlap;
+use crate::store::schema::{Estimate, Plan};
 
-use super::effects::Grid;
+use super::knee::Bend;
+use super::measures::{Candidate, Measure, Merit, WORSE_P99_RATIO, Yardstick};
+use super::simplest::Complexity;
 
 /// Settings that describe the load, not the log: a recommendation is for one of them.
 pub(crate) const LOAD: [SettingKey; 2] = [SettingKey::RecordSize, SettingKey::Clients];
-
-/// A p99 less than this above the lowest is not worth another moving part, as a ratio minus 1.
-const WORSE_P99_RATIO: f64 = 0.10;
 
 /// The chosen configuration, by position in the plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,61 +20,89 @@ pub(crate) struct Choice {
     pub config: usize,
     /// Its measured rate.
     pub rate: Estimate,
-    /// Configurations whose rate cannot be told from the best one's, best first.
+    /// Configurations that cannot be told from the best one, best first.
     pub ties: Vec<usize>,
+    /// What they are best in.
+    pub merit: Merit,
+    /// Whether that is less than the highest rate, for the sake of latency.
+    pub stepped_back: bool,
 }
 
-/// A configuration that may be recommended.
-struct Candidate<'a> {
-    config: usize,
-    rate: Estimate,
-    summary: &'a ConfigurationSummary,
-}
-
-/// Chooses among the summaries, which are in plan order; `None` when none may be recommended.
+/// The configurations that may be recommended, by position in the plan.
 ///
 /// Encryption is the user's to require, not a way to be fast: where it varies, configurations at
 /// its first level compete. Where the load varies, the first level of each load axis is
-/// recommended for. Rates tie where their intervals overlap, or where they differ by less than
-/// `smallest_change_ratio`, which equal runs on this machine differ by too.
-pub(crate) fn choose(
-    plan: &Plan,
-    summaries: &[ConfigurationSummary],
-    smallest_change_ratio: f64,
-) -> Option<Choice> {
-    let baseline = &plan.configurations.first()?.settings;
-    let mut candidates: Vec<Candidate<'_>> = (plan.configurations.iter().zip(summaries))
-        .enumerate()
-        .filter(|(_, (configuration, _))| {
+/// recommended for.
+pub(crate) fn competing(plan: &Plan) -> Vec<usize> {
+    let Some(baseline) = plan.configurations.first().map(|first| &first.settings) else {
+        return Vec::new();
+    };
+    let configurations = plan.configurations.iter().enumerate();
+    configurations
+        .filter(|(_, configuration)| {
             let settings = &configuration.settings;
             let right_load = LOAD.iter().all(|key| key.text(settings) == key.text(baseline));
             right_load && settings.encryption == baseline.encryption
         })
-        .filter_map(|(config, (_, summary))| {
-            Some(Candidate { config, rate: summary.rate_per_second?, summary })
-        })
-        .collect();
-    candidates.sort_by(|a, b| b.rate.value.total_cmp(&a.rate.value));
-    let best = candidates.first()?.rate;
-    // Without intervals nothing can be told apart, and calling everything a tie would recommend
-    // the baseline whatever was measured. The fastest stands alone then, and a caveat says why.
-    let tied = |other: &Estimate| {
-        overlap(other, &best) || best.value / other.value - 1.0 <= smallest_change_ratio
+        .map(|(config, _)| config)
+        .collect()
+}
+
+/// Chooses among candidates; `None` when there are none, or none has the number that is asked for.
+///
+/// `on_front` says which of them are on the front; one that is not may tie and is never chosen.
+pub(crate) fn choose(
+    plan: &Plan,
+    candidates: &[Candidate],
+    on_front: &[bool],
+    bend: Option<Bend>,
+    objective: Objective,
+    yardstick: &Yardstick,
+) -> Option<Choice> {
+    let merit = merit(objective);
+    let step_back = bend.filter(|bend| objective == Objective::Balanced && bend.steep);
+    let anchor = match step_back {
+        Some(bend) => &candidates[bend.knee],
+        None => best(candidates, merit)?,
     };
-    let ties: Vec<&Candidate<'_>> = candidates
-        .iter()
-        .enumerate()
-        .filter(|(rank, other)| *rank == 0 || (has_interval(&best) && tied(&other.rate)))
-        .map(|(_, candidate)| candidate)
-        .collect();
-    let chosen = lowest_p99(&ties)
+    let tied = |other: &Candidate| {
+        other.measure(merit).is_some()
+            && !yardstick.is_clearly_better(merit, anchor, other)
+            && !(step_back.is_some() && yardstick.is_clearly_better(Merit::P99, anchor, other))
+    };
+    let mut ties: Vec<usize> = (0..candidates.len()).filter(|i| tied(&candidates[*i])).collect();
+    ties.sort_by(|a, b| order(merit, &candidates[*a], &candidates[*b]));
+    let among = |ties: &mut dyn Iterator<Item = &usize>| -> Vec<&Candidate> {
+        ties.map(|tie| &candidates[*tie]).collect()
+    };
+    let mut eligible = among(&mut ties.iter().filter(|tie| on_front[**tie]));
+    if eligible.is_empty() {
+        // What makes all of them superfluous is, with errors as large as these, no tie itself.
+        eligible = among(&mut ties.iter());
+    }
+    let fast = as_fast(&eligible, yardstick);
+    let chosen = lowest_p99(&fast)
         .into_iter()
         .min_by_key(|candidate| Complexity::of(plan, candidate.config))?;
     Some(Choice {
         config: chosen.config,
-        rate: chosen.rate,
-        ties: ties.iter().map(|candidate| candidate.config).collect(),
+        rate: chosen.rate.estimate,
+        ties: ties.iter().map(|tie| candidates[*tie].config).collect(),
+        merit,
+        stepped_back: step_back.is_some(),
     })
+}
+
+/// What the objective is measured by.
+pub(crate) fn merit(objective: Objective) -> Merit {
+    match objective {
+        Objective::Balanced | Objective::Rate => Merit::Rate,
+        Objective::P99 => Merit::P99,
+        Objective::P999 => Merit::P999,
+        Objective::Bytes => Merit::Bytes,
+        Objective::Cpu => Merit::Cpu,
+        Objective::Memory => Merit::Memory,
+    }
 }
 
 /// Whether the setting is an axis with more than one level.
@@ -82,70 +110,44 @@ pub(crate) fn varies(plan: &Plan, key: SettingKey) -> bool {
     plan.axes.iter().any(|axis| axis.name == key.name() && axis.levels.len() > 1)
 }
 
+/// The best first; one without the number last.
+fn order(merit: Merit, a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    let value = |candidate: &Candidate| {
+        let value = candidate.measure(merit).map_or(f64::INFINITY, |found| found.estimate.value);
+        if merit == Merit::Rate { -value } else { value }
+    };
+    value(a).total_cmp(&value(b)).then(a.config.cmp(&b.config))
+}
+
+fn best(candidates: &[Candidate], merit: Merit) -> Option<&Candidate> {
+    let measured = candidates.iter().filter(|candidate| candidate.measure(merit).is_some());
+    measured.min_by(|a, b| order(merit, a, b))
+}
+
+/// Drops those that are clearly slower than the fastest of them.
+fn as_fast<'a>(ties: &[&'a Candidate], yardstick: &Yardstick) -> Vec<&'a Candidate> {
+    let fastest = ties.iter().copied().min_by(|a, b| order(Merit::Rate, a, b));
+    let slower = |other: &Candidate| {
+        fastest.is_some_and(|fastest| yardstick.is_clearly_better(Merit::Rate, fastest, other))
+    };
+    ties.iter().copied().filter(|candidate| !slower(candidate)).collect()
+}
+
 /// Drops those whose p99 is distinguishably and noticeably above the lowest.
-fn lowest_p99<'a, 'b>(ties: &[&'b Candidate<'a>]) -> Vec<&'b Candidate<'a>> {
-    let p99 = |candidate: &Candidate<'_>| candidate.summary.p99_us;
+fn lowest_p99<'a>(ties: &[&'a Candidate]) -> Vec<&'a Candidate> {
     let lowest = ties
         .iter()
-        .filter_map(|candidate| p99(candidate))
-        .min_by(|a, b| a.value.total_cmp(&b.value));
+        .filter_map(|candidate| candidate.p99_us)
+        .min_by(|a, b| a.estimate.value.total_cmp(&b.estimate.value));
+    let is_fine = |own: Measure, lowest: Measure| {
+        overlap(&own.estimate, &lowest.estimate)
+            || own.estimate.value / lowest.estimate.value - 1.0 <= WORSE_P99_RATIO
+    };
     ties.iter()
         .copied()
-        .filter(|candidate| match (p99(candidate), lowest) {
-            (Some(own), Some(lowest)) => {
-                overlap(&own, &lowest) || own.value / lowest.value - 1.0 <= WORSE_P99_RATIO
-            }
+        .filter(|candidate| match (candidate.p99_us, lowest) {
+            (Some(own), Some(lowest)) => is_fine(own, lowest),
             _ => true,
         })
-        .collect()
-}
-
-/// How far from the simplest configuration; compared field by field in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Complexity {
-    /// Axes that are not at their first level.
-    axes_changed: usize,
-    /// Levels away from it, summed over axes.
-    levels_away: usize,
-    /// Of a window, io_uring, batches in flight and prepared segments: how many are in use.
-    moving_parts: usize,
-    /// Memory for buffers, bytes.
-    buffer_bytes: u64,
-    /// Position in the plan, so that equals always resolve alike.
-    config: usize,
-}
-
-impl Complexity {
-    fn of(plan: &Plan, config: usize) -> Self {
-        let settings = &plan.configurations[config].settings;
-        let levels: Vec<usize> = match Grid::of(plan) {
-            Some(grid) => (0..plan.axes.len()).map(|axis| grid.level(config, axis)).collect(),
-            None => changed_settings(&plan.configurations[0].settings, settings),
-        };
-        Self {
-            axes_changed: levels.iter().filter(|level| **level > 0).count(),
-            levels_away: levels.iter().sum(),
-            moving_parts: [
-                settings.commit_window_us > 0,
-                settings.engine != "blocking",
-                settings.pipeline_depth > 1,
-                settings.preparation != "none",
-            ]
-            .into_iter()
-            .filter(|in_use| *in_use)
-            .count(),
-            buffer_bytes: settings
-                .buffer_size_bytes
-                .saturating_mul(u64::from(settings.pipeline_depth)),
-            config,
-        }
-    }
-}
-
-/// 1 for every setting that differs: the distance where the plan is not a full grid.
-fn changed_settings(baseline: &Settings, settings: &Settings) -> Vec<usize> {
-    SettingKey::ALL
-        .iter()
-        .map(|key| usize::from(key.text(baseline) != key.text(settings)))
         .collect()
 }

@@ -1,9 +1,10 @@
 //! What changing one axis did while everything else stayed equal, judged against what the machine
 //! does by itself between two runs of the same thing.
 
-use crate::stats::{Bootstrap, Pair, log_ratio, mean, median, point};
-use crate::store::schema::{Axis, AxisEffect, LevelEffect, Plan};
+use crate::stats::{Bootstrap, Pair, blocks_to_settle, log_ratio, mean, median, point};
+use crate::store::schema::{Axis, AxisEffect, AxisVerdict, LevelEffect};
 
+use super::grid::{Grid, Matched};
 use super::noise::Noise;
 use super::observations::{Metric, Observations, p99_us, rate};
 use super::wording;
@@ -17,19 +18,26 @@ pub(crate) fn effects(
     let grid = Grid::of(observations.plan);
     let axes = observations.plan.axes.iter().enumerate();
     axes.map(|(index, axis)| {
-        let levels = level_effects(observations, bootstrap, grid.as_ref(), index, axis);
-        let judged = levels.iter().skip(1);
+        let compared = level_effects(observations, bootstrap, grid.as_ref(), index, axis);
+        let said = wording::axis_sentence(&axis.name, &compared, noise, observations.blocks.len());
         AxisEffect {
             axis: axis.name.clone(),
             baseline: axis.levels.first().cloned().unwrap_or_default(),
-            matters: judged
-                .clone()
-                .any(|level| noise.rate_matters(level) || noise.p99_matters(level)),
-            sentence: wording::axis_sentence(&axis.name, &levels, noise, observations.blocks.len()),
-            levels,
+            matters: said.verdict == AxisVerdict::Matters,
+            verdict: Some(said.verdict),
+            sentence: said.sentence,
+            levels: compared.into_iter().map(|level| level.effect).collect(),
         }
     })
     .collect()
+}
+
+/// A level, and what it would take to know its effect better.
+pub(crate) struct ComparedLevel {
+    pub effect: LevelEffect,
+    /// Blocks after which the interval of its rate would be narrow enough to say that it does not
+    /// matter, were it so.
+    pub blocks_needed: Option<u32>,
 }
 
 fn level_effects(
@@ -38,24 +46,34 @@ fn level_effects(
     grid: Option<&Grid>,
     axis_index: usize,
     axis: &Axis,
-) -> Vec<LevelEffect> {
+) -> Vec<ComparedLevel> {
     let levels = axis.levels.iter().enumerate();
     levels
         .map(|(level, name)| {
             if level == 0 {
-                return LevelEffect {
+                let unchanged = Some(point(1.0));
+                let effect = LevelEffect {
                     level: name.clone(),
-                    rate_ratio: Some(point(1.0)),
-                    p99_ratio: Some(point(1.0)),
+                    rate_ratio: unchanged,
+                    p99_ratio: unchanged,
                 };
+                return ComparedLevel { effect, blocks_needed: None };
             }
             let matched =
                 grid.map_or_else(Vec::new, |grid| grid.matched(observations, axis_index, level));
-            let ratio = |metric| {
-                let logs = block_log_ratios(observations, &matched, metric);
-                bootstrap.ratio(&logs).or_else(|| median(&logs).map(|log| point(log.exp())))
+            let logs = |metric| block_log_ratios(observations, &matched, metric);
+            let ratio = |logs: &[f64]| {
+                bootstrap.ratio(logs).or_else(|| median(logs).map(|log| point(log.exp())))
             };
-            LevelEffect { level: name.clone(), rate_ratio: ratio(rate), p99_ratio: ratio(p99_us) }
+            let rates = logs(rate);
+            ComparedLevel {
+                effect: LevelEffect {
+                    level: name.clone(),
+                    rate_ratio: ratio(&rates),
+                    p99_ratio: ratio(&logs(p99_us)),
+                },
+                blocks_needed: blocks_to_settle(&rates, wording::SAME_RATE_RATIO.ln_1p()),
+            }
         })
         .collect()
 }
@@ -84,54 +102,4 @@ fn block_log_ratios(
             mean(&logs)
         })
         .collect()
-}
-
-/// Two configurations that differ in one axis only, by position in the plan.
-struct Matched {
-    baseline: usize,
-    changed: usize,
-}
-
-/// The plan's configurations as points of a factorial grid.
-pub(crate) struct Grid {
-    /// For each axis, how far apart in the plan two neighbouring levels are.
-    strides: Vec<usize>,
-    /// For each axis, its number of levels.
-    lengths: Vec<usize>,
-    configurations: usize,
-}
-
-impl Grid {
-    /// `None` when the plan does not hold exactly the combinations of its axes.
-    pub(crate) fn of(plan: &Plan) -> Option<Self> {
-        let lengths: Vec<usize> = plan.axes.iter().map(|axis| axis.levels.len()).collect();
-        let mut strides = vec![1; lengths.len()];
-        let mut configurations = 1_usize;
-        for (stride, length) in strides.iter_mut().zip(&lengths).rev() {
-            *stride = configurations;
-            configurations = configurations.checked_mul(*length)?;
-        }
-        (configurations > 0 && configurations == plan.configurations.len()).then_some(Self {
-            strides,
-            lengths,
-            configurations,
-        })
-    }
-
-    /// The level of an axis that a configuration has.
-    pub(crate) fn level(&self, config: usize, axis: usize) -> usize {
-        config / self.strides[axis] % self.lengths[axis]
-    }
-
-    /// Measured configurations at the axis's first level, each with the one that differs from it
-    /// only in having `level`.
-    fn matched(&self, observations: &Observations<'_>, axis: usize, level: usize) -> Vec<Matched> {
-        (0..self.configurations)
-            .filter(|config| self.level(*config, axis) == 0)
-            .map(|baseline| Matched { baseline, changed: baseline + level * self.strides[axis] })
-            .filter(|pair| {
-                observations.is_measured(pair.baseline) && observations.is_measured(pair.changed)
-            })
-            .collect()
-    }
 }

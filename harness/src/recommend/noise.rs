@@ -7,7 +7,7 @@ use crate::store::schema::{Estimate, LevelEffect};
 use super::observations::{Observations, p99_us, rate};
 
 /// Changes under this are not worth a setting, however surely they are measured.
-const SMALLEST_CHANGE_RATIO: f64 = 0.01;
+pub(crate) const SMALLEST_CHANGE_RATIO: f64 = 0.01;
 
 /// How equal two equal runs are on this machine, from the sentinel pairs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,8 +44,12 @@ impl Noise {
 
     /// Whether a change of p99 latency is.
     pub(crate) fn p99_matters(&self, effect: &LevelEffect) -> bool {
-        let threshold = self.p99.unwrap_or(0.0).max(SMALLEST_CHANGE_RATIO);
-        effect.p99_ratio.is_some_and(|ratio| matters(&ratio, threshold))
+        effect.p99_ratio.is_some_and(|ratio| matters(&ratio, self.p99_threshold()))
+    }
+
+    /// Smallest change of p99 that counts, as a ratio minus 1.
+    pub(crate) fn p99_threshold(&self) -> f64 {
+        self.p99.unwrap_or(0.0).max(SMALLEST_CHANGE_RATIO)
     }
 
     /// Smallest change of the rate that counts, as a ratio minus 1.

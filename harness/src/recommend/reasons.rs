@@ -8,7 +8,8 @@ use crate::store::schema::{AxisEffect, Estimate, Plan};
 use crate::units::format_change_estimate;
 
 use super::choice::{Choice, LOAD, varies};
-use super::effects::Grid;
+use super::grid::Grid;
+use super::measures::Merit;
 
 /// A sentence for every setting, by name.
 pub(crate) fn reasons(
@@ -57,6 +58,19 @@ fn finding(effect: &AxisEffect) -> String {
     }
 }
 
+/// What the whole combination was chosen for.
+fn purpose(choice: &Choice) -> &'static str {
+    match (choice.merit, choice.stepped_back) {
+        (Merit::Rate, false) => "part of the fastest combination",
+        (Merit::Rate, true) => "part of the combination at the knee",
+        (Merit::P99, _) => "part of the combination of lowest p99",
+        (Merit::P999, _) => "part of the combination of lowest p99.9",
+        (Merit::Bytes, _) => "part of the combination that writes least",
+        (Merit::Cpu, _) => "part of the combination of least processor time",
+        (Merit::Memory, _) => "part of the combination of least memory",
+    }
+}
+
 /// Where the chosen level stands among those of its axis.
 fn standing(effect: &AxisEffect, level: usize, choice: &Choice) -> &'static str {
     let rate = |level: usize| Some(effect.levels.get(level)?.rate_ratio?.value);
@@ -65,10 +79,10 @@ fn standing(effect: &AxisEffect, level: usize, choice: &Choice) -> &'static str 
         "the simplest level"
     } else if effect.matters && rate(level).is_some() && rate(level) == fastest {
         "the fastest level on average"
-    } else if choice.ties.len() > 1 {
+    } else if choice.merit == Merit::Rate && !choice.stepped_back && choice.ties.len() > 1 {
         "not told from the fastest, and lower in p99 or simpler"
     } else {
-        "part of the fastest combination"
+        purpose(choice)
     }
 }
 

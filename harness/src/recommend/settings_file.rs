@@ -12,7 +12,7 @@ use crate::store::schema::{
 use crate::units::{format_bytes, format_share, format_us_estimate};
 use crate::units::{format_bytes_per_second, format_rate, format_rate_estimate, format_us};
 
-use super::wording::counted;
+use super::wording::{counted, window_sentence};
 
 /// The keys of the `[wal]` table, in the order written: exactly those that
 /// `SegmentedWalConfig::from_profile` reads besides the key files.
@@ -29,6 +29,9 @@ const KEYS: [SettingKey; 8] = [
 
 /// How many of the others are named.
 const RUNNERS_UP: usize = 3;
+
+/// How many interactions are told.
+const INTERACTIONS: usize = 3;
 
 /// Longest comment line, in characters, the marker included.
 const LINE_CHARS: usize = 100;
@@ -150,6 +153,27 @@ fn measurements(
         None => file.comment("Noise floor: unknown, too few blocks"),
     }
     runners_up(file, analysis, summary);
+    trade_offs(file, analysis);
+}
+
+/// What else the run shows that bears on the choice.
+fn trade_offs(file: &mut File, analysis: &Analysis) {
+    if let Some(asked) = &analysis.asked {
+        let slo = asked.slo.as_ref().map_or_else(String::new, |slo| format!(" that meet {slo}"));
+        file.comment(&format!(
+            "Asked for: {} settings{slo}. The run itself is concluded for balanced ones.",
+            asked.objective
+        ));
+    }
+    if let Some(knee) = &analysis.knee {
+        file.comment(&format!("Knee: {}", knee.sentence));
+    }
+    for interaction in analysis.interactions.iter().flat_map(|all| &all.found).take(INTERACTIONS) {
+        file.comment(&format!("Interaction: {}", interaction.sentence));
+    }
+    if let Some(rate) = analysis.window_helps_from_per_second {
+        file.comment(&window_sentence(rate));
+    }
 }
 
 /// The next fastest, so that a reader sees what was passed over and by how little.

@@ -1,8 +1,13 @@
 //! One configuration over all its blocks: medians with intervals.
 
-use crate::stats::{Bootstrap, median, point};
-use crate::store::schema::{ConfigurationSummary, Estimate, TrialResult};
+use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
+
+use crate::stats::{Bootstrap, median, point, supports};
+use crate::store::schema::{ConfigurationSummary, Estimate, TrialResult, TrialStatus};
+
+use super::measures::{cpu_us_per_commit, device_bytes_per_payload_byte};
 use super::observations::{Fate, Metric, Observations, p50_us, p99_us, rate};
 
 /// Every configuration, in plan order.
@@ -44,12 +49,30 @@ fn summarise(
         p50_us: over_blocks(p50_us),
         p99_us: over_blocks(p99_us),
         p999_us: single_block.filter(|value| value.is_finite()),
-        device_bytes_per_payload_byte: median(&values(measured, |trial| {
-            Some(trial.device_bytes_per_payload_byte)
-        })),
-        cpu_us_per_commit: median(&values(measured, |trial| {
-            (trial.commits > 0).then(|| trial.cpu_seconds * 1e6 / trial.commits as f64)
-        })),
+        device_bytes_per_payload_byte: median(&values(measured, device_bytes_per_payload_byte)),
+        cpu_us_per_commit: median(&values(measured, cpu_us_per_commit)),
+    }
+}
+
+/// Fills in p99.9 of every configuration with estimates, from the histograms of all its blocks
+/// merged (nanoseconds, by configuration id), where the commit groups behind them support it.
+pub(crate) fn add_merged_p999(
+    summaries: &mut [ConfigurationSummary],
+    trials: &[TrialResult],
+    latency_ns_by_config: &BTreeMap<String, Histogram<u64>>,
+) {
+    const QUANTILE: f64 = 0.999;
+    for summary in summaries.iter_mut().filter(|summary| summary.rate_per_second.is_some()) {
+        let groups = trials
+            .iter()
+            .filter(|trial| !trial.sentinel && trial.config_id == summary.config_id)
+            .filter(|trial| trial.status == TrialStatus::Ok)
+            .fold(0_u64, |sum, trial| sum.saturating_add(trial.commit_groups));
+        let histogram = latency_ns_by_config.get(&summary.config_id).filter(|h| !h.is_empty());
+        if let Some(histogram) = histogram {
+            summary.p999_us = supports(QUANTILE, groups)
+                .then(|| histogram.value_at_quantile(QUANTILE) as f64 / 1e3);
+        }
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::profile::SettingKey;
-use crate::store::schema::{AxisEffect, RunStatus};
+use crate::store::schema::{AxisEffect, AxisVerdict, RunStatus, TrialStatus};
 use crate::store::synthetic::SyntheticRun;
 
 fn analysed(run: &SyntheticRun) -> Analysis {
-    analyse(&run.manifest, &run.trials)
+    analyse(&run.manifest, &run.trials, &BTreeMap::new(), &Question::default())
 }
 
 fn axis<'a>(analysis: &'a Analysis, name: &str) -> &'a AxisEffect {
@@ -115,18 +115,22 @@ fn the_same_trials_give_the_same_analysis_in_any_order() {
 }
 
 #[test]
-fn one_block_recommends_the_fastest_and_says_how_little_that_means() {
-    let mut run = run(1);
+fn fewer_than_three_blocks_are_refused_and_it_says_how_many_more() {
+    let mut run = run(2);
     run.manifest.plan.blocks = 5;
     run.manifest.status = RunStatus::Interrupted;
     let analysis = analysed(&run);
-    assert_eq!((analysis.blocks, analysis.noise_floor_ratio), (1, None));
-    assert!(analysis.axes.iter().all(|effect| !effect.matters));
-    assert!(has_caveat(&analysis, "Only 1 of 5 planned blocks"));
-    assert!(has_caveat(&analysis, "there are no intervals"));
-    assert_eq!(choice(&analysis).ties.len(), 1);
-    let toml = toml_of(&run, &analysis);
-    assert!(toml.contains("Noise floor: unknown"), "{toml}");
+    assert_eq!((analysis.blocks, analysis.noise_floor_ratio), (2, None));
+    assert!(analysis.axes.iter().all(|effect| effect.verdict == Some(AxisVerdict::CannotTell)));
+    assert!(analysis.recommendation.is_none() && analysis.interactions.is_none());
+    let refusal = analysis.refusal.expect("a refusal");
+    assert!(refusal.reasons[0].starts_with("Only 2 of 5 planned blocks are"), "{refusal:?}");
+    assert_eq!(
+        refusal.settled_by,
+        ["Measure 1 block more, or 4 more for intervals that hold what they say."]
+    );
+    let three = analysed(&self::run(3));
+    assert!(three.recommendation.is_some() && three.refusal.is_none(), "{:?}", three.refusal);
 }
 
 #[test]
@@ -140,6 +144,7 @@ fn a_block_cut_short_by_ctrl_c_does_not_count() {
     run.trials.retain(|trial| trial.block == 0 && trial.position < 3);
     let nothing = analysed(&run);
     assert_eq!((nothing.blocks, nothing.recommendation), (0, None));
+    assert!(nothing.refusal.expect("a refusal").reasons[0].starts_with("Only 0 of 4"));
     assert_eq!(recommended_toml(&run.manifest, &analysed(&run), 0, None), None);
 }
 
@@ -157,20 +162,22 @@ fn refused_configurations_are_left_out_and_counted() {
 
     let none = analysed(&SyntheticRun::all_refused());
     assert_eq!((none.recommendation, none.blocks), (None, 0));
+    let refusal = none.refusal.expect("a refusal");
+    assert!(refusal.reasons[0].starts_with("None of 2 configurations could run"), "{refusal:?}");
 }
 
 #[test]
-fn a_configuration_that_lost_a_record_is_never_recommended() {
+fn where_a_record_was_lost_nothing_is_recommended() {
     let mut run = run(6);
-    let fastest = choice(&analysed(&run)).config_id.clone();
-    let of_it = |trial: &&mut TrialResult| trial.config_id == fastest;
+    let of_it = |trial: &&mut TrialResult| trial.config_id == "c00";
     let lost = run.trials.iter_mut().find(of_it).expect("a trial of it");
     lost.status = TrialStatus::Failed { reason: "record 7 is missing".to_owned() };
     run.manifest.status = RunStatus::Failed;
     let analysis = analysed(&run);
-    assert_ne!(choice(&analysis).config_id, fastest);
-    assert!(choice(&analysis).ties.iter().all(|id| *id != fastest));
-    assert!(has_caveat(&analysis, "record 7 is missing"));
+    assert_eq!(analysis.recommendation, None);
+    let refusal = analysis.refusal.expect("a refusal");
+    assert_eq!(refusal.reasons, ["c00 failed: record 7 is missing"]);
+    assert!(!refusal.slo_missed && refusal.settled_by[0].starts_with("Find out why"));
     assert_eq!(analysis.blocks, 6, "the others' blocks are whole");
 }
 
@@ -178,6 +185,7 @@ fn a_configuration_that_lost_a_record_is_never_recommended() {
 fn a_plan_without_configurations_analyses_to_nothing() {
     let analysis = analysed(&SyntheticRun::empty());
     assert!(analysis.configurations.is_empty() && analysis.recommendation.is_none());
+    assert_eq!((analysis.refusal, analysis.front), (None, vec![]));
 }
 
 #[test]
@@ -188,8 +196,8 @@ fn p999_comes_from_all_blocks_together_once_they_support_it() {
         trial.commit_groups = 1_534;
     }
     let p999 = |run: &SyntheticRun| {
-        let mut analysis = analysed(run);
-        add_merged_p999(&mut analysis, &run.trials, &run.latency_ns_by_config);
+        let latency_ns = &run.latency_ns_by_config;
+        let analysis = analyse(&run.manifest, &run.trials, latency_ns, &Question::default());
         analysis.configurations[0].p999_us
     };
     // 3 times 1,534 is 4,602, one fewer than p99.9 needs; sentinels do not count.
@@ -198,9 +206,7 @@ fn p999_comes_from_all_blocks_together_once_they_support_it() {
     let expected = run.latency_ns_by_config["c00"].value_at_quantile(0.999) as f64 / 1e3;
     assert_eq!(p999(&run), Some(expected));
 
-    let mut unmeasured = analysed(&SyntheticRun::all_refused());
-    add_merged_p999(&mut unmeasured, &run.trials, &BTreeMap::new());
-    assert_eq!(unmeasured.configurations[0].p999_us, None);
+    assert_eq!(analysed(&SyntheticRun::all_refused()).configurations[0].p999_us, None);
 }
 
 #[test]

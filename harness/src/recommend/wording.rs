@@ -2,32 +2,37 @@
 //! and never claim that a setting has no effect where the run was merely too noisy to show one.
 
 use crate::stats::has_interval;
-use crate::store::schema::{Estimate, LevelEffect};
-use crate::units::{format_change, format_change_estimate, format_share};
+use crate::store::schema::{AxisVerdict, Estimate, Knee, LevelEffect};
+use crate::units::{format_change, format_change_estimate, format_rate, format_share, format_us};
 
+use super::effects::ComparedLevel;
+use super::measures::WORSE_P99_RATIO;
 use super::noise::Noise;
+
+/// A change of the rate that is not worth a setting, as a ratio minus 1: the smallest one that
+/// `compare` promises to find.
+pub(crate) const SAME_RATE_RATIO: f64 = 0.05;
+
+/// What is said of an axis.
+pub(crate) struct Said {
+    pub verdict: AxisVerdict,
+    pub sentence: String,
+}
 
 /// Says what an axis did; `levels` begins with the baseline.
 pub(crate) fn axis_sentence(
     axis: &str,
-    levels: &[LevelEffect],
+    levels: &[ComparedLevel],
     noise: &Noise,
     blocks: usize,
-) -> String {
+) -> Said {
+    let cannot_tell = |sentence: String| Said { verdict: AxisVerdict::CannotTell, sentence };
     let Some((baseline, others)) = levels.split_first() else {
-        return format!("{axis} has no levels.");
+        return cannot_tell(format!("{axis} has no levels."));
     };
-    let compared: Vec<Compared<'_>> = others
-        .iter()
-        .filter_map(|level| {
-            Some(Compared {
-                level,
-                rate: level.rate_ratio?,
-                rate_matters: noise.rate_matters(level),
-                p99_matters: noise.p99_matters(level),
-            })
-        })
-        .collect();
+    let baseline = &baseline.effect.level;
+    let compared: Vec<Compared<'_>> =
+        others.iter().filter_map(|level| Compared::new(level, noise)).collect();
     let Some(strongest) = compared.iter().max_by(|a, b| a.strength().total_cmp(&b.strength()))
     else {
         let why = if others.is_empty() {
@@ -37,21 +42,47 @@ pub(crate) fn axis_sentence(
         } else {
             "no two configurations that differ only in it could both run"
         };
-        return format!("{axis} could not be compared: {why}.");
+        return cannot_tell(format!("{axis} could not be compared: {why}."));
     };
     if !has_interval(&strongest.rate) {
-        return format!(
-            "{axis}: {} against {} changed commits by {} in {}, too few to tell an effect from noise.",
+        return cannot_tell(format!(
+            "{axis}: {} against {baseline} changed commits by {} in {}, too few to tell an effect from noise.",
             strongest.level.level,
-            baseline.level,
             format_change(strongest.rate.value),
             counted(blocks, "block"),
-        );
+        ));
     }
     if compared.iter().any(Compared::matters) {
-        return effect_sentence(axis, &baseline.level, &compared);
+        let sentence = effect_sentence(axis, baseline, &compared);
+        return Said { verdict: AxisVerdict::Matters, sentence };
     }
-    no_effect_sentence(axis, &baseline.level, &compared, noise)
+    no_effect(axis, baseline, &compared, noise, blocks)
+}
+
+/// Where the front bends, and what was made of it.
+pub(crate) fn knee_sentence(knee: &Knee, stepped_back: bool) -> String {
+    let Knee { config_id, fastest_id, rate_ratio, p99_ratio, .. } = knee;
+    let trade = format!(
+        "{config_id} has {} of the rate of {fastest_id}, the fastest, and {} of its p99",
+        format_share(*rate_ratio),
+        format_share(*p99_ratio)
+    );
+    match (knee.steep, stepped_back) {
+        (true, true) => format!("{trade}: a little less rate buys much latency, so it steps back."),
+        (true, false) => format!("{trade}: a little less rate would buy much latency."),
+        (false, _) => format!("{trade}: too little to step back for, or not clear enough."),
+    }
+}
+
+/// From which arrivals on a commit window can help.
+pub(crate) fn window_sentence(window_helps_from_per_second: f64) -> String {
+    format!(
+        "Below {} arrivals, more than {} apart, a commit window finds nobody to wait for: that is \
+         2/F0, and F0, the device's rate of single durable writes, is {}.",
+        format_rate(window_helps_from_per_second),
+        format_us(1e6 / window_helps_from_per_second),
+        format_rate(window_helps_from_per_second * 2.0)
+    )
 }
 
 /// `1 block`, `3 blocks`.
@@ -66,9 +97,22 @@ struct Compared<'a> {
     rate: Estimate,
     rate_matters: bool,
     p99_matters: bool,
+    blocks_needed: Option<u32>,
 }
 
-impl Compared<'_> {
+impl<'a> Compared<'a> {
+    /// `None` where nothing could be compared.
+    fn new(level: &'a ComparedLevel, noise: &Noise) -> Option<Self> {
+        let effect = &level.effect;
+        Some(Self {
+            level: effect,
+            rate: effect.rate_ratio?,
+            rate_matters: noise.rate_matters(effect),
+            p99_matters: noise.p99_matters(effect),
+            blocks_needed: level.blocks_needed,
+        })
+    }
+
     fn matters(&self) -> bool {
         self.rate_matters || self.p99_matters
     }
@@ -87,38 +131,75 @@ impl Compared<'_> {
         rank + change(self.rate).max(p99.map_or(0.0, change))
     }
 
-    /// Farthest end of the rate's interval from no change.
-    fn reach(&self) -> f64 {
-        self.rate.low.ln().abs().max(self.rate.high.ln().abs())
+    /// Whether the interval of p99 lies inside what is not worth a setting.
+    fn p99_is_the_same(&self) -> bool {
+        let known = self.level.p99_ratio.filter(has_interval);
+        known.is_some_and(|p99| reach(&p99) <= WORSE_P99_RATIO.ln_1p())
     }
 }
 
-fn no_effect_sentence(
+/// Farthest end of a ratio's interval from no change.
+fn reach(ratio: &Estimate) -> f64 {
+    ratio.low.ln().abs().max(ratio.high.ln().abs())
+}
+
+/// That nothing is shown to matter leaves two cases. Shown not to matter is what has its whole
+/// interval inside what is not worth a setting: D. J. Schuirmann's two one-sided tests, Journal of
+/// Pharmacokinetics and Biopharmaceutics 15 (1987), with a 95 % interval for his 90 %. The rest is
+/// not known, and the noise of the machine is no excuse to call it nothing.
+fn no_effect(
     axis: &str,
     baseline: &str,
     compared: &[Compared<'_>],
     noise: &Noise,
-) -> String {
-    let Some(widest) = compared.iter().max_by(|a, b| a.reach().total_cmp(&b.reach())) else {
-        return String::new();
+    blocks: usize,
+) -> Said {
+    let farthest = compared.iter().max_by(|a, b| reach(&a.rate).total_cmp(&reach(&b.rate)));
+    let Some(farthest) = farthest else {
+        return Said { verdict: AxisVerdict::CannotTell, sentence: String::new() };
     };
-    let threshold = noise.rate_threshold();
     let change = format!(
         "{} against {baseline} changes commits by {}",
-        widest.level.level,
-        format_change_estimate(&widest.rate)
+        farthest.level.level,
+        format_change_estimate(&farthest.rate)
     );
+    if reach(&farthest.rate) > SAME_RATE_RATIO.ln_1p() {
+        let excludes_1 = farthest.rate.low > 1.0 || farthest.rate.high < 1.0;
+        let why = match noise.rate {
+            Some(floor) if excludes_1 => {
+                format!("less than the noise of {} between equal runs", format_share(floor))
+            }
+            _ => format!("and less than {} is not shown", format_share(SAME_RATE_RATIO)),
+        };
+        let more = farthest.blocks_needed.filter(|needed| *needed as usize > blocks);
+        let settled = more.map_or_else(String::new, |needed| {
+            format!("; about {} would tell", counted(needed as usize, "block"))
+        });
+        return Said {
+            verdict: AxisVerdict::CannotTell,
+            sentence: format!(
+                "{axis}: this run cannot tell whether it matters, {change}, {why}{settled}."
+            ),
+        };
+    }
+    let at_most = format_share(reach(&farthest.rate).exp_m1());
     let yardstick = match noise.rate {
-        Some(floor) if floor >= threshold => format!("the noise ({})", format_share(floor)),
-        _ => format!("what is worth acting on ({})", format_share(threshold)),
+        Some(floor) if floor > SAME_RATE_RATIO => {
+            format!("the noise of {}", format_share(floor))
+        }
+        _ => format!("the {} that a setting is worth", format_share(SAME_RATE_RATIO)),
     };
-    if widest.reach() <= threshold.ln_1p() {
-        format!("{axis} does not matter here: {change}, inside {yardstick}.")
-    } else {
-        // Absence of evidence: the interval leaves room for an effect larger than the noise.
-        format!(
-            "{axis} shows no effect here: {change}, not told apart from {yardstick}; more blocks would."
-        )
+    let bound = format!("{change}, at most {at_most} either way, less than {yardstick}");
+    if compared.iter().all(Compared::p99_is_the_same) {
+        let sentence = format!("{axis} does not matter here: {bound}.");
+        return Said { verdict: AxisVerdict::DoesNotMatter, sentence };
+    }
+    Said {
+        verdict: AxisVerdict::CannotTell,
+        sentence: format!(
+            "{axis} does not matter to commits here: {bound}; what it does to p99 this run cannot \
+             tell."
+        ),
     }
 }
 

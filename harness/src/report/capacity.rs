@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::html::capacity_html;
 use super::plots::{LOAD_LATENCY, load_latency};
 use super::table::Style;
-use super::text::{number, optional_number, printable, wrapped};
 use crate::load::Percentile;
+use crate::page::text::{count, number, optional_number, printable, wrapped};
 use crate::store::capacity::{
     CapacityAnalysis, CapacityFolder, CapacityManifest, CapacityTrial, Phase, Verdict,
 };
@@ -164,7 +164,7 @@ pub(super) fn facts(
             format!("{overhead_ns:.0} ns of its own for each record, on a log that does nothing"),
         ));
     }
-    let verified = number(analysis.verified_records as f64);
+    let verified = count(analysis.verified_records);
     facts
         .push(("Verified", format!("{verified} acknowledged records were read back and compared")));
     facts

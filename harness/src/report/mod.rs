@@ -12,7 +12,6 @@ mod plots;
 mod synthetic;
 mod table;
 mod terminal;
-mod text;
 mod view;
 
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ use hdrhistogram::Histogram;
 
 use crate::store::RunFolder;
 use crate::store::certificate::Standing;
-use crate::store::schema::{Analysis, Manifest, TrialResult};
+use crate::store::schema::{Analysis, Manifest, TrialResult, TrialStatus};
 
 use csv::summary_csv;
 use html::report_html;
@@ -47,6 +46,9 @@ struct Run<'a> {
     /// Commit latency of each configuration, all its blocks merged, nanoseconds, by
     /// configuration id. A configuration that measured nothing is absent or empty.
     pub latency_ns_by_config: &'a BTreeMap<String, Histogram<u64>>,
+    /// Commit latency of each trial in equal parts of its measured time, nanoseconds, in the order
+    /// of `trials`; empty for all but the sentinel and the recommended configuration.
+    pub interval_latency_ns: &'a [Vec<Histogram<u64>>],
 }
 
 /// The files [`write_all`] left behind.
@@ -75,8 +77,15 @@ pub(crate) fn write_all(
     standing: Option<&Standing>,
 ) -> Result<Written> {
     let latency_ns_by_config = folder.latency_ns_by_config(trials)?;
-    let run =
-        Run { manifest, trials, analysis, standing, latency_ns_by_config: &latency_ns_by_config };
+    let interval_latency_ns = interval_latency_ns(folder, trials, analysis)?;
+    let run = Run {
+        manifest,
+        trials,
+        analysis,
+        standing,
+        latency_ns_by_config: &latency_ns_by_config,
+        interval_latency_ns: &interval_latency_ns,
+    };
     let drawn = plots(&run)?;
     for file_name in plots::FILE_NAMES {
         let name = format!("plots/{file_name}");
@@ -95,6 +104,23 @@ pub(crate) fn write_all(
     })
 }
 
+/// The parts of those trials that are shown over time.
+fn interval_latency_ns(
+    folder: &RunFolder,
+    trials: &[TrialResult],
+    analysis: &Analysis,
+) -> Result<Vec<Vec<Histogram<u64>>>> {
+    let recommended = analysis.recommendation.as_ref().map(|choice| choice.config_id.as_str());
+    let is_shown = |trial: &TrialResult| {
+        let is_recommended = recommended == Some(trial.config_id.as_str());
+        (trial.sentinel || is_recommended) && trial.status == TrialStatus::Ok
+    };
+    let of_trial = |trial: &TrialResult| {
+        if is_shown(trial) { folder.interval_latency_ns(trial) } else { Ok(Vec::new()) }
+    };
+    trials.iter().map(of_trial).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -104,18 +130,20 @@ mod tests {
 
     use super::synthetic::Synthetic;
     use super::*;
-    use crate::store::{TrialFiles, to_hlog};
+    use crate::store::{TrialFiles, empty_histogram_ns, to_hlog_with_intervals};
 
     /// The run on disk, its merged histograms stored with the first block's trials.
     fn stored(run: &mut Synthetic) -> (TempDir, RunFolder) {
         let out = tempfile::tempdir().expect("temporary folder");
         let folder = RunFolder::create(out.path(), &mut run.manifest).expect("create");
-        for trial in &run.trials {
+        let empty = empty_histogram_ns().expect("histogram");
+        for (trial, intervals) in run.trials.iter().zip(&run.interval_latency_ns) {
             let first = trial.block == 0 && !trial.sentinel;
             let histogram = run.latency_ns_by_config.get(&trial.config_id).filter(|_| first);
-            let hlog = histogram
-                .map(|histogram| to_hlog(histogram, &[], Duration::from_secs(1)).expect("encode"));
-            let files = TrialFiles { latency_hlog: hlog.as_deref(), ..TrialFiles::default() };
+            let histogram = histogram.unwrap_or(&empty);
+            let second = Duration::from_secs(1);
+            let hlog = to_hlog_with_intervals(histogram, &[], intervals, second).expect("encode");
+            let files = TrialFiles { latency_hlog: Some(&hlog), ..TrialFiles::default() };
             folder.record_trial(trial, files).expect("record");
         }
         (out, folder)
@@ -168,6 +196,7 @@ mod tests {
         write(&folder, &run).expect("write");
         run.trials.clear();
         run.analysis.axes.clear();
+        run.analysis.front.clear();
         run.analysis.configurations.clear();
         let written = write(&folder, &run).expect("write");
         assert_eq!((written.plots, plots_of(&folder)), (Vec::new(), Vec::new()));

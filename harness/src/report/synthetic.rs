@@ -8,8 +8,9 @@ use hdrhistogram::Histogram;
 use super::Run;
 use crate::store::certificate::Standing;
 use crate::store::schema::{
-    Analysis, Axis, AxisEffect, Configuration, ConfigurationSummary, Estimate, LevelEffect,
-    Manifest, Plan, Recommendation, SCHEMA_VERSION, TrialResult,
+    Analysis, Axis, AxisEffect, AxisVerdict, Configuration, ConfigurationSummary, Estimate,
+    FrontPoint, LevelEffect, Manifest, Plan, Recommendation, SCHEMA_VERSION, TrialResult,
+    TrialStatus,
 };
 use crate::store::synthetic::{SyntheticRun, baseline_settings, refusal, set, true_rate};
 
@@ -23,6 +24,8 @@ pub(crate) struct Synthetic {
     pub analysis: Analysis,
     /// See [`Run`].
     pub latency_ns_by_config: BTreeMap<String, Histogram<u64>>,
+    /// See [`Run`].
+    pub interval_latency_ns: Vec<Vec<Histogram<u64>>>,
     /// See [`Run`].
     pub standing: Standing,
 }
@@ -87,6 +90,10 @@ impl Synthetic {
         {
             level.rate_ratio = Some(estimate(index));
             level.p99_ratio = Some(estimate(index + 3));
+        }
+        for (index, point) in run.analysis.front.iter_mut().enumerate() {
+            point.rate_per_second = at(index);
+            (point.p99_us, point.p999_us) = (Some(at(index + 1)), Some(at(index + 2)));
         }
         for (index, trial) in run.trials.iter_mut().enumerate() {
             trial.rate_per_second = at(index);
@@ -160,6 +167,7 @@ impl Synthetic {
             trials: &self.trials,
             analysis: &self.analysis,
             latency_ns_by_config: &self.latency_ns_by_config,
+            interval_latency_ns: &self.interval_latency_ns,
             standing: Some(&self.standing),
         }
     }
@@ -167,8 +175,16 @@ impl Synthetic {
     fn of(run: SyntheticRun) -> Self {
         let SyntheticRun { manifest, trials, latency_ns_by_config } = run;
         let analysis = analysis(&manifest.plan, &trials, &latency_ns_by_config);
+        let interval_latency_ns = intervals(&trials, &analysis);
         let standing = Standing::Uncertified;
-        Synthetic { manifest, trials, analysis, latency_ns_by_config, standing }
+        Synthetic {
+            manifest,
+            trials,
+            analysis,
+            latency_ns_by_config,
+            interval_latency_ns,
+            standing,
+        }
     }
 }
 
@@ -194,8 +210,36 @@ fn analysis(
         noise_floor_ratio: Some(0.012),
         axes: plan.axes.iter().map(|axis| effect(plan, axis)).collect(),
         recommendation: best.map(|index| recommendation(plan, &configurations, index)),
+        refusal: None,
+        front: configurations.iter().filter_map(|summary| front_point(plan, summary)).collect(),
+        knee: None,
+        interactions: None,
+        window_helps_from_per_second: Some(1_560.0),
+        asked: None,
         configurations,
     }
+}
+
+/// Ten parts of each trial of the sentinel and the recommended configuration, the third of them
+/// with a stall.
+fn intervals(trials: &[TrialResult], analysis: &Analysis) -> Vec<Vec<Histogram<u64>>> {
+    let recommended = analysis.recommendation.as_ref().map(|choice| choice.config_id.as_str());
+    let part = |trial: &TrialResult, part: u64| {
+        let mut histogram = Histogram::new(2).unwrap();
+        for commit in 0..400 {
+            let spread = 0.7 + ((commit * 37 + part * 11) % 100) as f64 * 0.008;
+            let stall = if part == 2 && commit % 100 == 0 { 40.0 } else { 1.0 };
+            let latency_us = trial.latency.p50_us * spread * stall;
+            histogram.record((latency_us * 1e3) as u64).unwrap();
+        }
+        histogram
+    };
+    let of_trial = |trial: &TrialResult| {
+        let shown = (trial.sentinel || recommended == Some(trial.config_id.as_str()))
+            && trial.status == TrialStatus::Ok;
+        if shown { (0..10).map(|index| part(trial, index)).collect() } else { Vec::new() }
+    };
+    trials.iter().map(of_trial).collect()
 }
 
 fn summary(
@@ -275,8 +319,26 @@ fn effect(plan: &Plan, axis: &Axis) -> AxisEffect {
         baseline: axis.levels[0].clone(),
         levels: if blocks_used { levels } else { Vec::new() },
         matters,
+        verdict: Some(if matters { AxisVerdict::Matters } else { AxisVerdict::CannotTell }),
         sentence,
     }
+}
+
+/// On the front is what is fast; the numbers are those of the summary.
+fn front_point(plan: &Plan, summary: &ConfigurationSummary) -> Option<FrontPoint> {
+    let own = |known: &&Configuration| known.id == summary.config_id;
+    let settings = &plan.configurations.iter().find(own)?.settings;
+    Some(FrontPoint {
+        config_id: summary.config_id.clone(),
+        rate_per_second: summary.rate_per_second?.value,
+        p99_us: summary.p99_us.map(|estimate| estimate.value),
+        p999_us: summary.p999_us,
+        device_bytes_per_payload_byte: summary.device_bytes_per_payload_byte?,
+        cpu_us_per_commit: summary.cpu_us_per_commit?,
+        memory_bytes: settings.buffer_size_bytes * u64::from(settings.pipeline_depth + 2),
+        on_front: summary.rate_per_second?.value > 12_000.0,
+        meets_slo: None,
+    })
 }
 
 fn recommendation(plan: &Plan, summaries: &[ConfigurationSummary], best: usize) -> Recommendation {

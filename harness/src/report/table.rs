@@ -5,8 +5,8 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableStyle, presets,
 };
 
-use super::text::{estimate, interval, optional_number};
 use super::view::{Row, View};
+use crate::page::text::{estimate, interval, optional_number};
 
 /// How the terminal wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::Run;
 use super::table::{Style, best_table, shown, varying_axes};
-use super::text::{DASH, count, number, printable, wrapped};
 use super::view::{View, named_settings, usable};
+use crate::page::text::{DASH, count, number, printable, wrapped};
 use crate::store::certificate::Standing;
 use crate::store::schema::{Analysis, Manifest, RunStatus, TrialResult};
 use crate::units::format_share;
@@ -29,6 +29,7 @@ pub(crate) fn terminal_summary(
         analysis,
         standing,
         latency_ns_by_config: &latency_ns_by_config,
+        interval_latency_ns: &[],
     });
     let mut output = Output { text: String::new(), style };
     status(&mut output, &view);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Run;
-use super::text::printable;
+use crate::page::text::printable;
 use crate::store::schema::{
     Configuration, ConfigurationSummary, Estimate, Plan, Settings, TrialStatus,
 };
@@ -183,22 +183,37 @@ impl<'a> View<'a> {
     /// The axis whose levels move the rate furthest, as an index into [`View::axes`]; `None` when
     /// no effect was measured.
     pub(crate) fn strongest_axis(&self) -> Option<usize> {
-        let reach = |name: &str| -> f64 {
-            self.run
-                .analysis
-                .axes
-                .iter()
-                .filter(|effect| effect.axis == name)
-                .flat_map(|effect| &effect.levels)
-                .filter_map(|level| usable_estimate(level.rate_ratio))
-                .map(|ratio| ratio.value.ln().abs())
-                .fold(0.0, f64::max)
-        };
-        let axes = &self.run.manifest.plan.axes;
-        let strongest = (0..axes.len())
-            .rev()
-            .max_by(|&a, &b| reach(&axes[a].name).total_cmp(&reach(&axes[b].name)))?;
-        (reach(&axes[strongest].name) > 0.0).then_some(strongest)
+        let strongest = self.axes_by_strength().first().copied()?;
+        (self.reach(strongest) > 0.0).then_some(strongest)
+    }
+
+    /// Indexes into [`View::axes`], the axis whose levels move the rate furthest first.
+    pub(crate) fn axes_by_strength(&self) -> Vec<usize> {
+        let mut axes: Vec<usize> = (0..self.axes.len()).collect();
+        axes.sort_by(|&a, &b| self.reach(b).total_cmp(&self.reach(a)));
+        axes
+    }
+
+    /// The largest effect of an axis on the rate, as the absolute logarithm of a ratio.
+    fn reach(&self, axis: usize) -> f64 {
+        let name = &self.run.manifest.plan.axes[axis].name;
+        let effects = self.run.analysis.axes.iter().filter(|effect| effect.axis == *name);
+        effects
+            .flat_map(|effect| &effect.levels)
+            .filter_map(|level| usable_estimate(level.rate_ratio))
+            .map(|ratio| ratio.value.ln().abs())
+            .fold(0.0, f64::max)
+    }
+
+    /// The levels of an axis as the rows write them, in plan order.
+    pub(crate) fn levels(&self, axis: usize) -> Vec<String> {
+        let mut levels: Vec<String> = Vec::new();
+        for row in &self.rows {
+            if let Some(level) = row.levels.get(axis).filter(|level| !levels.contains(level)) {
+                levels.push(level.clone());
+            }
+        }
+        levels
     }
 }
 

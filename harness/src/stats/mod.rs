@@ -10,14 +10,16 @@ mod change_points;
 mod percentile;
 mod rank;
 mod ratio;
+mod student;
 #[cfg(test)]
 pub(crate) mod truth;
 
 pub(crate) use bootstrap::{Bootstrap, MIN_BLOCKS};
 pub(crate) use change_points::{Shift, ShiftRules, find_shifts};
-pub(crate) use percentile::{samples_to_support, supports};
+pub(crate) use percentile::{quantile_interval, samples_to_support, supports};
 pub(crate) use rank::{holm, mann_whitney_p, signed_rank_p};
 pub(crate) use ratio::{Pair, invert, log_ratio};
+pub(crate) use student::{blocks_to_settle, student_t_p};
 
 use crate::store::schema::Estimate;
 

@@ -23,9 +23,28 @@ pub(crate) fn supports(q: f64, samples: u64) -> bool {
     samples_to_support(q).is_some_and(|needed| samples >= needed)
 }
 
+/// The quantiles of a sample between which its true `q` quantile lies in 95 of 100 cases, whatever
+/// the shape of the distribution: how many of `samples` values lie below it is binomial, and with so
+/// many that a percentile is supported, nearly normal (G. J. Hahn and W. Q. Meeker, "Statistical
+/// Intervals" (1991), section 5.2). `None` where the sample is too small for that.
+pub(crate) fn quantile_interval(q: f64, samples: u64) -> Option<(f64, f64)> {
+    /// 97.5 % of a standard normal distribution lie below.
+    const Z: f64 = 1.96;
+    let error = Z * (q * (1.0 - q) / samples as f64).sqrt();
+    (supports(q, samples) && q + error < 1.0).then(|| ((q - error).max(0.0), q + error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_has_an_interval_once_the_sample_supports_it() {
+        let (low, high) = quantile_interval(0.5, 100).expect("a median");
+        assert!((low - 0.402).abs() < 1e-9 && (high - 0.598).abs() < 1e-9, "{low} {high}");
+        assert!(quantile_interval(0.999, 4_603).is_some());
+        assert_eq!((quantile_interval(0.999, 4_602), quantile_interval(0.99, 0)), (None, None));
+    }
 
     #[test]
     fn the_known_thresholds() {

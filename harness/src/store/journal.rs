@@ -69,7 +69,7 @@ fn whole_length(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::TrialResult;
+    use super::super::schema::{SCHEMA_VERSION, TrialResult};
     use super::super::synthetic::SyntheticRun;
     use super::*;
 
@@ -131,7 +131,7 @@ mod tests {
         let good = fs::read_to_string(&path).expect("read");
         for (damage, why) in [
             ("{\"schema_version\":\n".to_owned(), "damaged"),
-            (good.replace("\"1.0\"", "\"2.0\""), "\"2.0\""),
+            (good.replace(&format!("{SCHEMA_VERSION:?}"), "\"2.0\""), "\"2.0\""),
             ("\u{0}\n".to_owned(), "damaged"),
         ] {
             fs::write(&path, format!("{good}{damage}{good}")).expect("write");

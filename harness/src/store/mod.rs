@@ -32,7 +32,7 @@ use files::{cannot_write, create_folders, read_json, replace_file, sync_folder};
 use schema::{Analysis, Manifest, SCHEMA_VERSION, TrialResult, TrialStatus};
 
 pub(crate) use files::{parse_json, unusable};
-pub(crate) use latency::{empty_histogram_ns, from_hlog, to_hlog};
+pub(crate) use latency::{empty_histogram_ns, from_hlog, to_hlog, to_hlog_with_intervals};
 
 const MANIFEST: &str = "manifest.json";
 const JOURNAL: &str = "journal.ndjson";
@@ -168,6 +168,23 @@ impl RunFolder {
                 .map_err(|error| anyhow::anyhow!("cannot merge {}: {error:?}", path.display()))?;
         }
         Ok(merged)
+    }
+
+    /// The commit latency of a trial in equal parts of its measured time, nanoseconds; none where
+    /// the trial stored none, as those of schema version 1.0.
+    ///
+    /// # Errors
+    /// When a stored histogram cannot be read or is damaged.
+    pub(crate) fn interval_latency_ns(&self, trial: &TrialResult) -> Result<Vec<Histogram<u64>>> {
+        let path = self.trial_folder(trial)?.join(LATENCY);
+        match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            read => {
+                let content = read.with_context(|| format!("cannot read {}", path.display()))?;
+                latency::intervals_from_hlog(&content)
+                    .with_context(|| format!("cannot use {}", path.display()))
+            }
+        }
     }
 
     /// Reads `analysis.json`.

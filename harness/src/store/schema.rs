@@ -103,6 +103,25 @@ pub(crate) enum TrialStatus {
     },
 }
 
+/// Whether a trial's speed had settled while it was measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub(crate) enum Steadiness {
+    /// The last five rounds were alike, in rate and p99.
+    Steady {
+        /// Rounds until they were.
+        rounds: u32,
+    },
+    /// They were not.
+    Transient {
+        /// Rounds that were measured.
+        rounds: u32,
+        /// What moved, and by how much.
+        reason: String,
+    },
+}
+
 /// Latency percentiles in microseconds. A percentile is `None` when the sample is too small to
 /// support it (counted in commit groups: 459 for p99, 4,603 for p99.9, 46,050 for p99.99).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -172,6 +191,9 @@ pub(crate) struct TrialResult {
     pub engine_active: String,
     /// Records read back and compared after the trial, warm-up included.
     pub verified_records: u64,
+    /// Whether the speed had settled; `None` where the trial is too short to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steadiness: Option<Steadiness>,
 }
 
 /// The device's own speed, measured by the same run with bare writes, no log.
@@ -377,8 +399,134 @@ pub(crate) struct AxisEffect {
     pub levels: Vec<LevelEffect>,
     /// Whether any level's interval excludes 1 by more than the noise floor.
     pub matters: bool,
+    /// What the run shows of it; absent from runs of version 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<AxisVerdict>,
     /// One plain sentence for people.
     pub sentence: String,
+}
+
+/// What a run shows of an axis: that no effect was seen says nothing of whether there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AxisVerdict {
+    /// A level differs from the baseline by more than the noise floor.
+    Matters,
+    /// Every level's interval lies inside the smallest change worth a setting.
+    DoesNotMatter,
+    /// Neither is shown.
+    CannotTell,
+}
+
+/// Two axes of which the one does something else depending on the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Interaction {
+    /// The axis that is changed, and to which level.
+    pub axis: String,
+    /// See above.
+    pub level: String,
+    /// The axis it depends on, and its level that is held against its baseline.
+    pub other_axis: String,
+    /// See above.
+    pub other_level: String,
+    /// `rate` or `p99`.
+    pub metric: String,
+    /// What `level` does where the other axis is at its baseline, as a ratio.
+    pub ratio_at_baseline: f64,
+    /// What it does where the other axis is at `other_level`.
+    pub ratio_at_other_level: f64,
+    /// The second ratio by the first (1 = they do not interact), interval bootstrapped over blocks.
+    pub interaction_ratio: Estimate,
+    /// Chance of such a one where there is none, adjusted for all that were looked at (Holm).
+    pub adjusted_p: f64,
+    /// One plain sentence for people.
+    pub sentence: String,
+}
+
+/// Which interactions were looked for, and those that noise does not explain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Interactions {
+    /// How many were looked at: pairs of levels of pairs of axes, for each metric.
+    pub tested: u32,
+    /// The strongest first.
+    pub found: Vec<Interaction>,
+}
+
+/// One configuration as a point between what can be traded for each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FrontPoint {
+    /// Which.
+    pub config_id: String,
+    /// Durable commits a second.
+    pub rate_per_second: f64,
+    /// 99th percentile latency, where the sample supports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_us: Option<f64>,
+    /// 99.9th percentile latency, where the sample supports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p999_us: Option<f64>,
+    /// Bytes to the device per payload byte.
+    pub device_bytes_per_payload_byte: f64,
+    /// Processor microseconds a commit.
+    pub cpu_us_per_commit: f64,
+    /// Memory for buffers: two more than are in flight.
+    pub memory_bytes: u64,
+    /// Whether no other one is clearly better in one of these and clearly worse in none.
+    pub on_front: bool,
+    /// Whether it meets the objectives; absent where none were asked for or the run cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meets_slo: Option<bool>,
+}
+
+/// Where the front bends: from here on a little more rate costs much latency.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Knee {
+    /// The configuration at the bend.
+    pub config_id: String,
+    /// The fastest one.
+    pub fastest_id: String,
+    /// Rate at the bend by that of the fastest.
+    pub rate_ratio: f64,
+    /// p99 at the bend by that of the fastest.
+    pub p99_ratio: f64,
+    /// Whether the slope behind it is steep enough to step back from.
+    pub steep: bool,
+    /// One plain sentence for people.
+    pub sentence: String,
+}
+
+/// Why nothing is recommended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Refusal {
+    /// Whether objectives were asked for that every configuration is known to miss.
+    pub slo_missed: bool,
+    /// What is wrong with the measurements, a sentence each.
+    pub reasons: Vec<String>,
+    /// What would settle it, a sentence each.
+    pub settled_by: Vec<String>,
+}
+
+/// What was asked, where it is not what a run is concluded for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    /// Objectives for latency, `p99=1ms,p99.9=5ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<String>,
+    /// What to optimise, as on the command line.
+    pub objective: String,
 }
 
 /// The settings to run, and why.
@@ -413,8 +561,27 @@ pub(crate) struct Analysis {
     pub configurations: Vec<ConfigurationSummary>,
     /// In plan order.
     pub axes: Vec<AxisEffect>,
-    /// The choice, unless nothing could be measured.
+    /// The choice; absent where the measurements do not support one.
     pub recommendation: Option<Recommendation>,
+    /// Why there is none, where something was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// Every configuration with estimates that competes, in plan order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub front: Vec<FrontPoint>,
+    /// Where the front bends, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knee: Option<Knee>,
+    /// Interactions; absent where the plan is no full grid of two axes or more, or too few blocks
+    /// were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interactions: Option<Interactions>,
+    /// Arrivals a second below which a commit window finds nobody to wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_helps_from_per_second: Option<f64>,
+    /// The question, where it was another than `sweep` and `report` ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 impl Analysis {

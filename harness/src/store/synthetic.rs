@@ -248,6 +248,7 @@ fn trial(plan: &Plan, index: usize, rate: f64) -> TrialResult {
         disturbed: false,
         engine_active: settings.engine.clone(),
         verified_records: commits + commits / 5,
+        steadiness: None,
     }
 }
 

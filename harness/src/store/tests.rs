@@ -68,7 +68,7 @@ fn an_unknown_major_version_is_refused_by_name() {
     let (_out, folder) = created(&mut run);
     let path = folder.path().join(MANIFEST);
     let text = fs::read_to_string(&path).expect("read");
-    fs::write(&path, text.replace("\"1.0\"", "\"2.0\"")).expect("write");
+    fs::write(&path, text.replace(&format!("{SCHEMA_VERSION:?}"), "\"2.0\"")).expect("write");
     let error = chain(&RunFolder::open(folder.path()).expect_err("another major version"));
     assert!(error.contains("manifest.json") && error.contains("\"2.0\""), "{error}");
 }

@@ -15,7 +15,7 @@ use crate::scratch::Scratch;
 use crate::store::schema::{
     Configuration, LatencySummary, Plan, SCHEMA_VERSION, TrialResult, TrialStatus,
 };
-use crate::store::{TrialFiles, to_hlog};
+use crate::store::{TrialFiles, to_hlog_with_intervals};
 use crate::workload::{self, Callers, Load, Measurement, Problem};
 
 /// Where in the run a trial stands.
@@ -83,12 +83,14 @@ pub(super) fn run_trial(
     scratch.remove()?;
     match outcome {
         Ok(found) => {
+            let intervals = &found.interval_latency_ns;
+            let hlog = to_hlog_with_intervals(&found.latency_ns, &[], intervals, measured)?;
             let result =
                 measured_result(unmeasured, configuration, &found, measured, other_runnable);
             Ok(FinishedTrial {
                 result,
-                latency_hlog: Some(to_hlog(&found.latency_ns, &[], measured)?),
-                intervals_csv: Some(intervals_csv(&found.interval_latency_ns, measured)),
+                latency_hlog: Some(hlog),
+                intervals_csv: Some(intervals_csv(intervals, measured)),
             })
         }
         Err(problem) => {
@@ -140,6 +142,7 @@ fn unmeasured_result(
         disturbed: false,
         engine_active: String::new(),
         verified_records: 0,
+        steadiness: None,
     }
 }
 

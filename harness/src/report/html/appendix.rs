@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::super::text::{count, number, printable};
-use super::scrolling;
+use crate::page::scrolling;
+use crate::page::text::{count, number, printable};
 use crate::store::schema::{Environment, Manifest};
 use crate::units::{format_bytes, format_data};
 

@@ -1,13 +1,12 @@
 //! The page of a capacity run: the answer first, then the curve, what follows from it, every trial,
 //! and what a doubter or a repeater needs.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::super::capacity::{achieved_percent, facts, word};
-use super::super::plots::Plot;
-use super::super::text::{count, number, optional_number, printable};
 use super::appendix::{environments, identity};
-use super::{STYLE, figure, scrolling};
+use crate::page::text::{count, number, optional_number, printable};
+use crate::page::{Plot, figure, scrolling, whole_page};
 use crate::store::capacity::{CapacityAnalysis, CapacityManifest, CapacityTrial, Finding};
 use crate::units::{format_rate, format_us};
 
@@ -19,36 +18,24 @@ pub(in super::super) fn capacity_html(
     plot: Option<&Plot>,
 ) -> String {
     let host = printable(&manifest.environment_before.hostname);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "Capacity of " (host) ": Plimsoll report" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                (header(manifest, &host))
-                main {
-                    (answer(manifest, analysis))
-                    section #curve aria-labelledby="curve-heading" {
-                        h2 #curve-heading { "Latency against load" }
-                        @match plot {
-                            Some(plot) => (figure(plot)),
-                            None => p.empty { "Nothing was measured." },
-                        }
-                    }
-                    (every_trial(trials))
-                    (settings(manifest))
-                    (environments(&manifest.environment_before, manifest.environment_after.as_ref()))
-                    (identity(&manifest.argv, &identity_facts(manifest)))
+    let body = html! {
+        (header(manifest, &host))
+        main {
+            (answer(manifest, analysis))
+            section #curve aria-labelledby="curve-heading" {
+                h2 #curve-heading { "Latency against load" }
+                @match plot {
+                    Some(plot) => (figure(plot)),
+                    None => p.empty { "Nothing was measured." },
                 }
             }
+            (every_trial(trials))
+            (settings(manifest))
+            (environments(&manifest.environment_before, manifest.environment_after.as_ref()))
+            (identity(&manifest.argv, &identity_facts(manifest)))
         }
     };
-    page.into_string()
+    whole_page(&format!("Capacity of {host}: Plimsoll report"), &body)
 }
 
 fn header(manifest: &CapacityManifest, host: &str) -> Markup {

@@ -3,15 +3,68 @@
 
 use maud::{Markup, html};
 
-use super::super::plots::Plot;
-use super::super::text::{estimate, interval, optional_number, printable, ratio};
 use super::super::view::{Row, View, usable, usable_estimate};
-use super::{figure, scrolling};
-use crate::store::schema::{AxisEffect, Estimate};
-use crate::units::{format_bytes_per_second, format_share, format_us};
+use crate::page::text::{estimate, interval, optional_number, printable, ratio};
+use crate::page::{Plot, figure, scrolling};
+use crate::store::schema::{AxisEffect, Estimate, FrontPoint};
+use crate::units::{format_bytes, format_bytes_per_second, format_share, format_us};
 
-/// What changing one setting did.
-pub(super) fn effects(view: &View<'_>, plot: Option<&Plot>) -> Markup {
+/// What one gives up for what: every configuration by rate and tail, and the alternatives in full.
+pub(super) fn front(view: &View<'_>, plot: Option<&Plot>) -> Markup {
+    let points: Vec<&FrontPoint> =
+        view.run.analysis.front.iter().filter(|point| point.on_front).collect();
+    let Some(plot) = plot else { return html! {} };
+    html! {
+        section #trade-offs aria-labelledby="trade-offs-heading" {
+            h2 #trade-offs-heading { "Trade-offs" }
+            (figure(plot))
+            details {
+                summary {
+                    (points.len()) " of " (view.run.analysis.front.len())
+                    " configurations are not beaten in everything by another"
+                }
+                (scrolling("Configurations on the front", &front_table(view, &points)))
+            }
+        }
+    }
+}
+
+fn front_table(view: &View<'_>, points: &[&FrontPoint]) -> Markup {
+    let row_of = |id: &str| view.rows.iter().position(|row| row.configuration.id == id);
+    html! {
+        table.data {
+            thead { tr {
+                th scope="col" { "Id" }
+                th scope="col" { "Against the baseline" }
+                th.number scope="col" { "Commits/s" }
+                th.number scope="col" { "p99 µs" }
+                th.number scope="col" { "p99.9 µs" }
+                th.number scope="col" { "Bytes per payload byte" }
+                th.number scope="col" { "CPU µs per commit" }
+                th.number scope="col" { "Buffers" }
+            } }
+            tbody {
+                @for point in points {
+                    @let index = row_of(&point.config_id);
+                    @let recommended = index.is_some() && index == view.recommended;
+                    tr class=[recommended.then_some("recommended")] {
+                        th scope="row" { (printable(&point.config_id)) }
+                        td.reason { (index.map(|index| view.description(index)).unwrap_or_default()) }
+                        td.number { (optional_number(usable(Some(point.rate_per_second)))) }
+                        td.number { (optional_number(usable(point.p99_us))) }
+                        td.number { (optional_number(usable(point.p999_us))) }
+                        td.number { (optional_number(usable(Some(point.device_bytes_per_payload_byte)))) }
+                        td.number { (optional_number(usable(Some(point.cpu_us_per_commit)))) }
+                        td.number { (format_bytes(point.memory_bytes)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What changing one setting did, and two at once.
+pub(super) fn effects(view: &View<'_>, plot: Option<&Plot>, pairs: Option<&Plot>) -> Markup {
     let axes = &view.run.analysis.axes;
     html! {
         section #effects aria-labelledby="effects-heading" {
@@ -31,6 +84,7 @@ pub(super) fn effects(view: &View<'_>, plot: Option<&Plot>) -> Markup {
                     }
                 }
                 @if let Some(plot) = plot { (figure(plot)) }
+                @if let Some(plot) = pairs { (figure(plot)) }
                 (scrolling("Effects with their intervals", &effects_table(axes)))
             }
         }
@@ -105,15 +159,15 @@ fn ceiling_sentence(view: &View<'_>) -> String {
     format!(
         "Bare durable writes without a log, measured in the same run: {} a second one at a time \
          (F0; p50 {}, p99 {}), and {} in sequence with 256 KiB writes.",
-        super::super::text::number(f0),
+        crate::page::text::number(f0),
         format_us(ceiling.durable_write_p50_us),
         format_us(ceiling.durable_write_p99_us),
         format_bytes_per_second(ceiling.durable_bytes_per_second)
     )
 }
 
-/// Latency percentiles.
-pub(super) fn latency(plot: Option<&Plot>) -> Markup {
+/// Latency percentiles, and latency over time.
+pub(super) fn latency(plot: Option<&Plot>, over_time: Option<&Plot>) -> Markup {
     html! {
         section #latency aria-labelledby="latency-heading" {
             h2 #latency-heading { "Latency" }
@@ -121,6 +175,7 @@ pub(super) fn latency(plot: Option<&Plot>) -> Markup {
                 Some(plot) => (figure(plot)),
                 None => p.empty { "No latency histogram was stored." },
             }
+            @if let Some(plot) = over_time { (figure(plot)) }
         }
     }
 }

@@ -8,16 +8,13 @@ mod capacity;
 mod evidence;
 mod summary;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::html;
 
 use super::Run;
-use super::plots::Plot;
-use super::text::printable;
 use super::view::View;
+use crate::page::{Plot, whole_page};
 
 pub(super) use capacity::capacity_html;
-
-const STYLE: &str = include_str!("style.css");
 
 /// The page. `plots` are those of the same run; one that is missing is passed over.
 pub(crate) fn report_html(run: &Run<'_>, plots: &[Plot]) -> String {
@@ -26,54 +23,23 @@ pub(crate) fn report_html(run: &Run<'_>, plots: &[Plot]) -> String {
         "{} on {}: Plimsoll report",
         run.manifest.profile_name, run.manifest.environment_before.hostname
     );
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (printable(&title)) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                (summary::header(&view))
-                main {
-                    (summary::decision(&view))
-                    (evidence::effects(&view, find(plots, "effects.svg")))
-                    (evidence::throughput(&view, find(plots, "throughput.svg")))
-                    (evidence::latency(find(plots, "latency.svg")))
-                    (evidence::rounds(&view, find(plots, "rounds.svg")))
-                    (evidence::configurations(&view))
-                    (appendix::environment(run.manifest))
-                    (appendix::reproduce(run.manifest))
-                    (appendix::glossary())
-                }
-            }
+    let plot = |file_name: &str| plots.iter().find(|plot| plot.file_name == file_name);
+    let body = html! {
+        (summary::header(&view, plot("front.svg").is_some()))
+        main {
+            (summary::decision(&view))
+            (evidence::front(&view, plot("front.svg")))
+            (evidence::effects(&view, plot("effects.svg"), plot("pairs.svg")))
+            (evidence::throughput(&view, plot("throughput.svg")))
+            (evidence::latency(plot("latency.svg"), plot("over-time.svg")))
+            (evidence::rounds(&view, plot("rounds.svg")))
+            (evidence::configurations(&view))
+            (appendix::environment(run.manifest))
+            (appendix::reproduce(run.manifest))
+            (appendix::glossary())
         }
     };
-    page.into_string()
-}
-
-fn find<'a>(plots: &'a [Plot], file_name: &str) -> Option<&'a Plot> {
-    plots.iter().find(|plot| plot.file_name == file_name)
-}
-
-/// The plot in a box that scrolls sideways on a narrow screen, with its caption.
-fn figure(plot: &Plot) -> Markup {
-    html! {
-        figure {
-            (scrolling(&plot.title, &PreEscaped(plot.svg.clone())))
-            figcaption { (printable(&plot.caption)) }
-        }
-    }
-}
-
-/// Wide content in its own box, reachable by keyboard.
-fn scrolling(label: &str, content: &Markup) -> Markup {
-    html! {
-        div.scroll role="region" aria-label=(printable(label)) tabindex="0" { (content) }
-    }
+    whole_page(&title, &body)
 }
 
 #[cfg(test)]

@@ -3,16 +3,16 @@
 
 use maud::{Markup, html};
 
-use super::super::text::{
+use super::super::view::{Row, View, named_settings, usable};
+use crate::page::text::{
     DASH, count, estimate, interval, number, optional_number, printable, ratio,
 };
-use super::super::view::{Row, View, named_settings, usable};
 use crate::store::certificate::{Standing, Verdict};
 use crate::store::schema::{Environment, Manifest, RunStatus};
 use crate::units::{format_bytes_per_second, format_seconds, format_share};
 
 /// Page header with the title and what was measured.
-pub(super) fn header(view: &View<'_>) -> Markup {
+pub(super) fn header(view: &View<'_>, has_front: bool) -> Markup {
     let manifest = view.run.manifest;
     html! {
         header {
@@ -22,6 +22,7 @@ pub(super) fn header(view: &View<'_>) -> Markup {
             p.facts { (machine(&manifest.environment_before)) }
             p.facts { (method(manifest)) }
             nav aria-label="Sections" {
+                @if has_front { a href="#trade-offs" { "Trade-offs" } " " }
                 @for (id, name) in [
                     ("effects", "Effects"), ("throughput", "Throughput"), ("latency", "Latency"),
                     ("rounds", "Rounds"), ("configurations", "All configurations"),

@@ -3,11 +3,11 @@
 
 use anyhow::Result;
 
-use super::super::text::{printable, ratio, shortened};
 use super::super::view::{View, usable, usable_estimate};
-use super::Plot;
-use super::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
-use super::scale::{Scale, as_f64, extent, ratio_ticks};
+use crate::page::Plot;
+use crate::page::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
+use crate::page::scale::{Scale, as_f64, extent, ratio_ticks};
+use crate::page::text::{printable, ratio, shortened};
 use crate::store::schema::{AxisEffect, Estimate};
 use crate::units::format_share;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::super::text::tick as tick_label;
-use super::Plot;
-use super::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
-use super::scale::{Scale, as_f64, extent};
+use crate::page::Plot;
+use crate::page::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
+use crate::page::scale::{Scale, as_f64, extent};
+use crate::page::text::tick as tick_label;
 use crate::stats::median;
 use crate::store::capacity::{CapacityAnalysis, CapacityManifest, CapacityTrial, Verdict};
 use crate::store::schema::LatencySummary;
@@ -16,7 +16,7 @@ use crate::units::{format_rate, format_us};
 
 pub(in super::super) const FILE_NAME: &str = "load-latency.svg";
 
-const LEFT: f64 = 76.0;
+const LEFT: f64 = 92.0;
 const RIGHT: f64 = WIDTH - 172.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 410.0;
@@ -143,7 +143,7 @@ fn draw_ceiling(canvas: &Canvas<'_>, layout: &Layout, manifest: &CapacityManifes
         canvas.text((x - 5.0, BOTTOM - 10.0), &label, LABEL.size(11.0).right())?;
     }
     let y = layout.y.at(ceiling.durable_write_p50_us);
-    canvas.dashes(LEFT, RIGHT, y, Ink::Quiet)?;
+    canvas.dashes((LEFT, y), (RIGHT, y), Ink::Quiet)?;
     let label = format!("a durable write {}", format_us(ceiling.durable_write_p50_us));
     canvas.text((RIGHT + 8.0, y), &label, LABEL.size(11.0))
 }
@@ -157,7 +157,7 @@ fn draw_objectives(
     for limit in manifest.question.slo.limits() {
         let at_most_us = limit.at_most_us as f64;
         let y = layout.y.at(at_most_us);
-        canvas.dashes(LEFT, RIGHT, y, Ink::Red)?;
+        canvas.dashes((LEFT, y), (RIGHT, y), Ink::Red)?;
         // Higher percentiles have higher limits, so that labels only ever move up.
         label_y = y.min(label_y - LABEL_GAP);
         let label = format!("{} ≤ {}", limit.percentile.name(), format_us(at_most_us));

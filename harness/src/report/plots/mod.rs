@@ -1,13 +1,14 @@
-//! The plots of a report, as SVG text: throughput, effects, latency and rounds.
+//! The plots of a report, as SVG text: trade-offs, effects, throughput, latency and rounds.
 //!
-//! Each file draws one plot from the [`View`]; `canvas` knows colours and SVG, `scale` knows axes.
+//! Each file draws one plot from the [`View`], on a sheet of `page`.
 //! A plot with nothing to show is left out rather than drawn empty.
 
-mod canvas;
 mod effects;
+mod front;
 mod load_latency;
+mod over_time;
+mod pairs;
 mod rounds;
-mod scale;
 mod spectrum;
 mod throughput;
 
@@ -15,25 +16,20 @@ use anyhow::{Context, Result};
 
 use super::Run;
 use super::view::View;
+use crate::page::Plot;
 
 pub(super) use load_latency::{FILE_NAME as LOAD_LATENCY, plot as load_latency};
 
 /// Every plot of a sweep there can be, in the order a report shows them.
-pub(super) const FILE_NAMES: [&str; 4] =
-    ["effects.svg", "throughput.svg", "latency.svg", "rounds.svg"];
-
-/// One plot, ready to be written to a file or set into a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plot {
-    /// Name within the run's `plots` folder, `.svg` included.
-    pub file_name: &'static str,
-    /// Heading.
-    pub title: String,
-    /// A whole SVG document with a transparent background, for light and dark pages.
-    pub svg: String,
-    /// How to read it, one or two sentences.
-    pub caption: String,
-}
+pub(super) const FILE_NAMES: [&str; 7] = [
+    "front.svg",
+    "effects.svg",
+    "pairs.svg",
+    "throughput.svg",
+    "latency.svg",
+    "over-time.svg",
+    "rounds.svg",
+];
 
 /// Every plot the run has data for, in the order a report shows them. The same run gives the
 /// same bytes.
@@ -43,9 +39,12 @@ pub(crate) struct Plot {
 pub(crate) fn plots(run: &Run<'_>) -> Result<Vec<Plot>> {
     let view = View::new(*run);
     let drawn = [
+        front::plot(&view).context("cannot draw the trade-offs plot")?,
         effects::plot(&view).context("cannot draw the effects plot")?,
+        pairs::plot(&view).context("cannot draw the plot of pairs")?,
         throughput::plot(&view).context("cannot draw the throughput plot")?,
         spectrum::plot(&view).context("cannot draw the latency plot")?,
+        over_time::plot(&view).context("cannot draw the plot of latency over time")?,
         rounds::plot(&view).context("cannot draw the rounds plot")?,
     ];
     Ok(drawn.into_iter().flatten().collect())

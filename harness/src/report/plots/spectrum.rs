@@ -4,11 +4,11 @@
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
-use super::super::text::{estimate, optional_number, tick as tick_label, wrapped};
 use super::super::view::{Row, View};
-use super::Plot;
-use super::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
-use super::scale::{Scale, as_f64, extent};
+use crate::page::Plot;
+use crate::page::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
+use crate::page::scale::{Scale, as_f64, extent};
+use crate::page::text::{estimate, optional_number, tick as tick_label, wrapped};
 use crate::stats::supports;
 
 const LEFT: f64 = 58.0;

@@ -3,11 +3,11 @@
 
 use anyhow::Result;
 
-use super::super::text::{number, shortened, tick as tick_label};
 use super::super::view::{Row, View};
-use super::Plot;
-use super::canvas::{CATEGORIES, Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
-use super::scale::{Scale, as_f64, extent};
+use crate::page::Plot;
+use crate::page::canvas::{CATEGORIES, Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
+use crate::page::scale::{Scale, as_f64, extent};
+use crate::page::text::{number, shortened, tick as tick_label};
 
 const LEFT: f64 = 206.0;
 const RIGHT: f64 = WIDTH - 16.0;
@@ -124,20 +124,9 @@ impl Layout {
 }
 
 fn level_ink(view: &View<'_>, axis: usize, level: Option<&String>) -> Ink {
-    let levels = levels(view, axis);
+    let levels = view.levels(axis);
     let position = levels.iter().position(|known| Some(known) == level).unwrap_or(0);
     CATEGORIES[position % CATEGORIES.len()]
-}
-
-/// The levels of an axis as the rows write them, in plan order.
-fn levels(view: &View<'_>, axis: usize) -> Vec<String> {
-    let mut levels: Vec<String> = Vec::new();
-    for row in &view.rows {
-        if let Some(level) = row.levels.get(axis).filter(|level| !levels.contains(level)) {
-            levels.push(level.clone());
-        }
-    }
-    levels
 }
 
 /// Shaded columns for the recommended and the baseline, named above; on two lines, so that
@@ -182,11 +171,12 @@ fn draw_rates(canvas: &Canvas<'_>, view: &View<'_>, layout: &Layout) -> Result<(
     let radius = (layout.column_width * 0.36).clamp(1.2, 5.0);
     if let Some(f0) = layout.f0_per_second {
         let y = layout.y.at(f0);
-        canvas.dashes(LEFT, RIGHT, y, Ink::Muted)?;
+        canvas.dashes((LEFT, y), (RIGHT, y), Ink::Muted)?;
         let label = format!("one durable write at a time (F0): {} /s", number(f0));
-        // Rates rise to the right, so the upper left is free, or else all below the line is.
+        // Rates rise to the right, so the upper left is free, or else all below the line is, where
+        // the line leaves room for it.
         let slowest = layout.order.first().and_then(|&index| view.rows[index].rate_per_second);
-        if slowest.is_some_and(|rate| rate.low > f0) {
+        if slowest.is_some_and(|rate| rate.low > f0) && y + 22.0 < BOTTOM {
             canvas.text((LEFT + 6.0, y + 13.0), &label, LABEL)?;
         } else {
             canvas.text((LEFT + 6.0, y - 12.0), &label, LABEL)?;
@@ -215,7 +205,7 @@ fn draw_matrix(canvas: &Canvas<'_>, view: &View<'_>, layout: &Layout) -> Result<
         canvas.line((0.0, top - AXIS_GAP / 2.0), (RIGHT, top - AXIS_GAP / 2.0), Ink::Grid, 1.0)?;
         let name = shortened(name, LABEL.bold().fitting(118.0));
         canvas.text((0.0, top + LEVEL_HEIGHT / 2.0), &name, LABEL.ink(Ink::Text).bold())?;
-        for level in levels(view, axis) {
+        for level in view.levels(axis) {
             let y = top + LEVEL_HEIGHT / 2.0;
             let ink = if is_colour { level_ink(view, axis, Some(&level)) } else { Ink::Quiet };
             canvas.text(
@@ -236,9 +226,7 @@ fn draw_matrix(canvas: &Canvas<'_>, view: &View<'_>, layout: &Layout) -> Result<
 }
 
 fn matrix_height(view: &View<'_>) -> f64 {
-    (0..view.axes.len())
-        .map(|axis| as_f64(levels(view, axis).len()) * LEVEL_HEIGHT + AXIS_GAP)
-        .sum()
+    (0..view.axes.len()).map(|axis| as_f64(view.levels(axis).len()) * LEVEL_HEIGHT + AXIS_GAP).sum()
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ mod tests {
         fs::write(&path, text.replace("\"capacity\"", "\"horoscope\"")).expect("write");
         let error = run_kind(folder.folder().path()).expect_err("unknown").to_string();
         assert!(error.contains("\"horoscope\""), "{error}");
-        fs::write(&path, text.replace("\"1.0\"", "\"2.0\"")).expect("write");
+        fs::write(&path, text.replace(&format!("{SCHEMA_VERSION:?}"), "\"2.0\"")).expect("write");
         let error = format!("{:#}", run_kind(folder.folder().path()).expect_err("another"));
         assert!(error.contains("1.x"), "{error}");
         assert_eq!(run_kind(out.path()).expect("no manifest"), RunKind::Sweep);

@@ -10,7 +10,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::super::text::printable;
+use super::text::printable;
 
 /// Width of every plot, pixels.
 pub(crate) const WIDTH: f64 = 960.0;
@@ -238,14 +238,19 @@ impl Canvas<'_> {
         Ok(self.area.draw(&PathElement::new(points, style))?)
     }
 
-    /// A level dashed line.
-    pub(crate) fn dashes(&self, from_x: f64, to_x: f64, y: f64, ink: Ink) -> Result<()> {
-        const DASH: f64 = 6.0;
-        const GAP: f64 = 4.0;
-        let mut x = from_x;
-        while x < to_x {
-            self.line((x, y), ((x + DASH).min(to_x), y), ink, 1.5)?;
-            x += DASH + GAP;
+    /// A dashed line.
+    pub(crate) fn dashes(&self, from: (f64, f64), to: (f64, f64), ink: Ink) -> Result<()> {
+        const DASH: f64 = 9.0;
+        const GAP: f64 = 6.0;
+        let length = (to.0 - from.0).hypot(to.1 - from.1);
+        let at = |way: f64| {
+            let share = (way / length).min(1.0);
+            (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share)
+        };
+        let mut way = 0.0;
+        while way < length {
+            self.line(at(way), at(way + DASH), ink, 1.5)?;
+            way += DASH + GAP;
         }
         Ok(())
     }
