@@ -77,7 +77,7 @@ const HARNESS: Building = Building {
         &["hostile"],
         &["bin"],
     ],
-    neighbours: &[("units", "store::schema"), ("cli", "load")],
+    neighbours: &[("units", "store::schema"), ("cli", "load"), ("profile", "load")],
     only_users: Some(("plimsoll", &["workload", "torture", "certify"])),
 };
 

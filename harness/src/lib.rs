@@ -9,7 +9,8 @@
 
 // Floor 1: quantities, and (in `store::schema`) the types of what is stored.
 mod units;
-// Floor 2: what is asked for, what the machine is, what numbers mean. Never each other.
+// Floor 2: what is asked for, what the machine is, what numbers mean. Never each other, but for what
+// a load is: `cli` and `profile` read it.
 mod cli;
 mod failure;
 mod host;

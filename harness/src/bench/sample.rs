@@ -12,6 +12,7 @@ use super::case::{Arm, LARGE_RECORD_BYTES, Log, Quantity, What};
 use super::spin::Spinners;
 use crate::failure::Failure;
 use crate::host::{Pressure, PressureChange, other_runnable};
+use crate::load::RecordShape;
 use crate::measure::{CeilingFile, LARGE_WRITE_BYTES, Pages, Writes, latency_summary, seal_for};
 use crate::store::schema::LatencySummary;
 use crate::workload::{self, Disruptions, Load, Measurement, Problem};
@@ -195,8 +196,10 @@ impl Bench {
     fn log(&self, log: &Log) -> Result<Sample, Failure> {
         let directory = self.directory.join("log");
         let measured_seconds = self.measured.as_secs_f64();
+        let shape = RecordShape::fixed(log.settings.record_size_bytes);
         let load = Load {
             settings: &log.settings,
+            shape: &shape,
             callers: log.callers,
             directory: &directory,
             seed: rand::random(),

@@ -5,8 +5,8 @@ use crate::load::{Percentile, Slo, SloLimit};
 use crate::stats::{samples_to_support, supports};
 use crate::store::capacity::Verdict;
 use crate::store::schema::LatencySummary;
-use crate::units::{format_duration_us, format_share, format_us};
-use crate::workload::Pace;
+use crate::units::{format_duration_us, format_us};
+use crate::workload::{Fault, Pace};
 
 /// Judges a load that was kept so, with these latencies, which rest on so many commit groups.
 pub(super) fn judge(
@@ -15,8 +15,10 @@ pub(super) fn judge(
     commit_groups: u64,
     slo: &Slo,
 ) -> Verdict {
-    if let Some(verdict) = not_kept(pace) {
-        return verdict;
+    match pace.fault() {
+        Some(Fault::Overloaded(reason)) => return Verdict::Overloaded { reason },
+        Some(Fault::Invalid(reason)) => return Verdict::Invalid { reason },
+        None => {}
     }
     let missed: Vec<String> =
         slo.limits().iter().filter_map(|limit| missed(limit, latency)).collect();
@@ -28,30 +30,6 @@ pub(super) fn judge(
         return Verdict::Met;
     }
     Verdict::Unsupported { groups_needed: samples_to_support(strictest).unwrap_or(u64::MAX) }
-}
-
-fn not_kept(pace: Pace) -> Option<Verdict> {
-    let overloaded = |reason: String| Some(Verdict::Overloaded { reason });
-    match pace {
-        Pace::Kept => None,
-        Pace::Behind { achieved_ratio } => overloaded(format!(
-            "only {} of what was due became durable in time",
-            format_share(achieved_ratio)
-        )),
-        Pace::Growing { first, last } => {
-            overloaded(format!("the backlog grew from {first:.0} records to {last:.0}"))
-        }
-        Pace::HeldUp { lag_ratio } => overloaded(format!(
-            "the log held its caller up: the p99 of the lag is {} of the p99 latency",
-            format_share(lag_ratio)
-        )),
-        Pace::GeneratorLate { lag_ratio } => Some(Verdict::Invalid {
-            reason: format!(
-                "the generator was late by itself: the p99 of its lag is {} of the p99 latency",
-                format_share(lag_ratio)
-            ),
-        }),
-    }
 }
 
 fn missed(limit: &SloLimit, latency: &LatencySummary) -> Option<String> {

@@ -150,14 +150,8 @@ impl RealOffers<'_> {
         let measured = Duration::from_secs_f64(seconds);
         let files = found.map(|found| -> Result<(Vec<u8>, String)> {
             let answers = &found.answers;
-            let parts: [(&str, &Histogram<u64>); 5] = [
-                ("service", &answers.service_ns),
-                ("lag", &answers.lag_ns),
-                ("own-lag", &answers.own_lag_ns),
-                ("group-wait", &found.group_wait_ns),
-                ("submit-to-complete", &found.submit_to_complete_ns),
-            ];
             let intervals = &answers.interval_latency_ns;
+            let parts = found.parts_ns();
             let hlog = to_hlog_with_intervals(&answers.latency_ns, &parts, intervals, measured)?;
             Ok((hlog, intervals_csv(intervals, measured)))
         });

@@ -100,7 +100,7 @@ impl<'a> Pairing<'a> {
         self.matched.len()
     }
 
-    /// Configurations that ran in BASE and cannot run, or failed, in NEW: id and reason.
+    /// Configurations that ran in BASE and cannot run, do not keep their rate, or failed, in NEW: id and reason.
     pub(super) fn lost(&self) -> Vec<(String, Fate)> {
         let ids = self.new.configurations().iter().zip(&self.new_evidence.fates);
         ids.filter(|(configuration, fate)| {
@@ -108,7 +108,8 @@ impl<'a> Pairing<'a> {
             let ran = before.any(|(other, fate)| {
                 other.settings == configuration.settings && *fate == Fate::Measured
             });
-            matches!(fate, Fate::Failed(_)) || (ran && matches!(fate, Fate::Refused(_)))
+            matches!(fate, Fate::Failed(_))
+                || (ran && matches!(fate, Fate::Refused(_) | Fate::RateNotKept(_)))
         })
         .map(|(configuration, fate)| (configuration.id.clone(), fate.clone()))
         .collect()

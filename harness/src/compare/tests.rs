@@ -210,6 +210,15 @@ fn a_lost_record_or_a_new_refusal_matters_more_than_speed() {
     assert_eq!(refused.verdict, Verdict::Broken);
     assert!(refused.headline.contains("ran in BASE and is refused in NEW"), "{refused:?}");
     assert_eq!(refused.configurations, 3);
+    let reason = "the backlog grew".to_owned();
+    for status in [
+        TrialStatus::Overloaded { reason: reason.clone() },
+        TrialStatus::Invalid { reason: reason.clone() },
+    ] {
+        let overloaded = with_status(&status);
+        assert_eq!((overloaded.verdict, overloaded.configurations), (Verdict::Broken, 3));
+        assert!(overloaded.headline.contains("kept its rate in BASE"), "{overloaded:?}");
+    }
 }
 
 #[test]

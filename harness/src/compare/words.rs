@@ -64,6 +64,9 @@ fn broken(lost: &[(String, Fate)]) -> String {
         Fate::Refused(reason) => {
             format!("Broken: {id}{others} ran in BASE and is refused in NEW: {reason}")
         }
+        Fate::RateNotKept(reason) => {
+            format!("Broken: {id}{others} kept its rate in BASE and did not in NEW: {reason}")
+        }
         Fate::Failed(reason) => {
             format!("Broken: {id}{others} failed in NEW, whatever its speed: {reason}")
         }

@@ -1,12 +1,14 @@
 //! What is asked of a log, as people write it and as runs keep it: how large records are, which
 //! latencies are promised, and recorded traffic. Descriptions only; `workload` makes the load.
 
+mod planned;
 mod sizes;
 mod slo;
 mod trace;
 
 use std::sync::Arc;
 
+pub(crate) use planned::described;
 pub(crate) use sizes::RecordSizes;
 pub(crate) use slo::{Percentile, Slo, SloLimit};
 pub(crate) use trace::Trace;

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
 
 /// Most records of a trace; they are held in memory, 24 bytes each.
 const RECORDS_MAX: usize = 20_000_000;
@@ -92,6 +93,17 @@ impl Trace {
         self.records.len() as f64 / self.period_us() * 1e6
     }
 
+    /// SHA-256 of what is replayed, as hexadecimal digits: comments and spaces are no part of it.
+    pub(crate) fn sha256(&self) -> String {
+        let mut hash = Sha256::new_with_prefix(b"plimsoll trace v1");
+        for record in &self.records {
+            hash.update(record.arrival_us.to_le_bytes());
+            hash.update(record.payload_bytes.to_le_bytes());
+            hash.update(record.tenant.to_le_bytes());
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     pub(crate) fn mean_bytes(&self) -> f64 {
         let sum: f64 = self.records.iter().map(|record| f64::from(record.payload_bytes)).sum();
         sum / self.records.len() as f64
@@ -142,6 +154,17 @@ mod tests {
         // Three arrivals in 100 µs have two gaps; the third is where it starts again.
         assert_eq!(trace.period_us(), 150.0);
         assert!((trace.rate_per_second() - 20_000.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_hash_is_of_what_is_replayed_and_of_nothing_else() {
+        let hash = |text: &str| read(text).expect("valid").sha256();
+        let first = hash("0,1\n10,2\n");
+        assert_eq!(first.len(), 64);
+        assert_eq!(first, hash("# the same\narrival_us,payload_bytes\n 5, 1\n15,2,0\n"));
+        for other in ["0,1\n11,2\n", "0,1\n10,3\n", "0,1\n10,2,1\n", "0,1\n10,2\n10,2\n"] {
+            assert_ne!(first, hash(other), "{other}");
+        }
     }
 
     #[test]

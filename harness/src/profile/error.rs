@@ -91,6 +91,11 @@ pub(crate) enum Problem {
         /// Product of the axes' level counts.
         configurations: u64,
     },
+    /// Says what another field says, or what does not go with it.
+    Contradicts {
+        /// The other field.
+        other: &'static str,
+    },
     /// The blocks that must run take longer than the time that may pass.
     BudgetTooSmall {
         /// Time that `min_blocks` blocks put load on the disk, for people.
@@ -132,6 +137,7 @@ impl fmt::Display for Problem {
             Self::TooManyConfigurations { configurations } => {
                 write!(f, "{configurations} configurations")
             }
+            Self::Contradicts { other } => write!(f, "does not go with `{other}`"),
             Self::BudgetTooSmall { needed } => write!(f, "`min_blocks` blocks need {needed}"),
         }
     }

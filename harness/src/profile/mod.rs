@@ -6,6 +6,7 @@
 
 mod document;
 mod error;
+mod load;
 mod plan;
 mod setting;
 mod source;
@@ -15,19 +16,22 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::load::Trace;
 use crate::profile::document::Section;
 use crate::profile::error::Problem;
+use crate::profile::load::{LoadSection, refuse_in_open_loop};
 use crate::profile::source::{Source, WHOLE_FILE};
 use crate::profile::value::{count_bounds, duration_bounds};
-use crate::store::schema::Settings;
+use crate::store::schema::{STEADY_ROUNDS, Settings};
 use crate::units::format_seconds;
 
 pub(crate) use crate::profile::error::ProfileError;
 pub(crate) use crate::profile::plan::{
-    ASSUMED_LOG_BYTES_PER_SECOND, assumed_overhead_seconds, block_order, plan_cost,
-    plan_written_bytes,
+    ASSUMED_LOG_BYTES_PER_SECOND, assumed_overhead_seconds, block_order, longest, plan_cost,
+    plan_written_bytes, trial_log_bytes,
 };
 pub(crate) use crate::profile::setting::{SettingKey, default_settings};
 
@@ -38,6 +42,7 @@ pub(crate) const CONFIGURATIONS_MAX: u64 = 4_096;
 const PROFILE_BYTES_MAX: u64 = 1 << 20;
 
 const TRIAL_US: RangeInclusive<u64> = 10_000..=3_600_000_000;
+const ROUND_US: RangeInclusive<u64> = 10_000..=600_000_000;
 const WARMUP_US: RangeInclusive<u64> = 0..=600_000_000;
 const TIME_BUDGET_US: RangeInclusive<u64> = 1_000_000..=14 * 24 * 3_600_000_000;
 const BLOCKS: RangeInclusive<u32> = 1..=50;
@@ -45,7 +50,18 @@ const BLOCKS: RangeInclusive<u32> = 1..=50;
 const NAME_ALLOWED: &str = "1 to 40 letters, digits, `-` or `_`";
 const SENTENCE_ALLOWED: &str = "a sentence for people, on one line";
 const SNIA_ALLOWED: &str =
-    "false (trials have a fixed length; steady-state rounds are not available)";
+    "false, or true with `round` of 60s or longer and `warmup` of 3s or longer in [run]";
+
+/// A round of the SNIA performance test, and what comes before the first one at least:
+/// max(3 s, 5 % of a round).
+const SNIA_ROUND: Duration = Duration::from_secs(60);
+const SNIA_WARMUP: Duration = Duration::from_secs(3);
+const SNIA_WARMUP_ROUNDS: f64 = 0.05;
+
+/// Keys of the document itself and of its section `[run]`.
+const ROOT_KEYS: [&str; 8] =
+    ["name", "description", "cost", "snia_steady_state", "run", "load", "base", "axes"];
+const RUN_KEYS: [&str; 6] = ["trial", "round", "warmup", "blocks", "min_blocks", "time_budget"];
 
 /// A valid sweep profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,11 +72,12 @@ pub(crate) struct Profile {
     pub description: String,
     /// What running it costs: time and bytes.
     pub cost: String,
-    /// Whether trials run until the SNIA steady-state rule is met. Always false so far: a profile
-    /// that asks for it is refused, since a run must not claim what it did not do.
+    /// Whether trials run until the SNIA steady-state rule is met, in rounds as long as it demands.
     pub snia_steady_state: bool,
-    /// Measured time of one trial.
+    /// Measured time of one trial; with rounds, that of the last five.
     pub trial: Duration,
+    /// Trials go on in rounds of this length until five in a row are steady.
+    pub round: Option<Duration>,
     /// Discarded time before it.
     pub warmup: Duration,
     /// Complete blocks to run.
@@ -71,6 +88,8 @@ pub(crate) struct Profile {
     pub min_blocks: u32,
     /// Settings that hold where no axis varies them.
     pub base: Settings,
+    /// What all trials have in common of their load.
+    load: LoadSection,
     /// What varies, in the profile's order.
     axes: Vec<ProfileAxis>,
     text: String,
@@ -103,7 +122,28 @@ impl Profile {
         if bytes.len() as u64 > PROFILE_BYTES_MAX {
             return Err(unreadable("larger than 1MiB".to_string()));
         }
-        Self::from_bytes(path, &bytes)
+        let mut profile = Self::from_bytes(path, &bytes)?;
+        profile.read_trace(path)?;
+        Ok(profile)
+    }
+
+    /// Reads the trace that the profile names. Its own rate is the one to offer if the profile has
+    /// none.
+    fn read_trace(&mut self, path: &Path) -> Result<(), ProfileError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let has_rates = self.axes.iter().any(|axis| axis.key == SettingKey::Rate);
+        self.load.read_trace(folder, &mut self.base, has_rates).map_err(|reason| ProfileError {
+            path: path.to_path_buf(),
+            position: None,
+            field: "load.trace".to_string(),
+            problem: Problem::Unreadable { reason },
+            allowed: "a file with `arrival_us,payload_bytes` lines".to_string(),
+        })
+    }
+
+    /// The trace that is replayed, if there is one.
+    pub(crate) fn trace(&self) -> Option<&Arc<Trace>> {
+        self.load.trace()
     }
 
     /// Reads a profile from its bytes; `path` is what messages call it.
@@ -130,22 +170,17 @@ impl Profile {
         let source = Source { path, text };
         let document = source.parse()?;
         let root = Section::root(&source, &document);
-        root.expect_only(&[
-            "name",
-            "description",
-            "cost",
-            "snia_steady_state",
-            "run",
-            "base",
-            "axes",
-        ])?;
+        root.expect_only(&ROOT_KEYS)?;
         let name = name(&root)?;
         let description = sentence(&root, "description")?;
         let cost = sentence(&root, "cost")?;
-        let snia_steady_state = snia_steady_state(&root)?;
         let run = root.section("run")?.ok_or_else(|| missing_run(&source))?;
         let rounds = Rounds::read(&run)?;
-        let base = base(&root)?;
+        let snia_steady_state = snia_steady_state(&root, &rounds)?;
+        let load = LoadSection::read(&root)?;
+        refuse_in_open_loop(&root, load.opened_by(&root))?;
+        let mut base = base(&root)?;
+        load.apply(&mut base);
         let axes = axes(&root, &base)?;
         let profile = Self {
             name,
@@ -153,11 +188,13 @@ impl Profile {
             cost,
             snia_steady_state,
             trial: rounds.trial,
+            round: rounds.round,
             warmup: rounds.warmup,
             blocks: rounds.blocks,
             time_budget: rounds.time_budget,
             min_blocks: rounds.min_blocks,
             base,
+            load,
             axes,
             text: text.to_string(),
         };
@@ -188,6 +225,7 @@ impl Profile {
 /// The `[run]` section.
 struct Rounds {
     trial: Duration,
+    round: Option<Duration>,
     warmup: Duration,
     blocks: u32,
     time_budget: Option<Duration>,
@@ -196,7 +234,7 @@ struct Rounds {
 
 impl Rounds {
     fn read(run: &Section<'_>) -> Result<Self, ProfileError> {
-        run.expect_only(&["trial", "warmup", "blocks", "time_budget", "min_blocks"])?;
+        run.expect_only(&RUN_KEYS)?;
         let required_duration = |key, range: &RangeInclusive<u64>| {
             let value = run.required(key, &duration_bounds(range))?;
             value.duration_us(range).map(Duration::from_micros)
@@ -204,7 +242,17 @@ impl Rounds {
         let required_count = |key, range: &RangeInclusive<u32>| {
             run.required(key, &count_bounds(range))?.count(range)
         };
-        let trial = required_duration("trial", &TRIAL_US)?;
+        let (trial, round) = match run.optional("round") {
+            None => (required_duration("trial", &TRIAL_US)?, None),
+            Some(value) if run.optional("trial").is_some() => {
+                let problem = Problem::Contradicts { other: "run.trial" };
+                return Err(value.error(problem, "`trial` for one length, or `round`"));
+            }
+            Some(value) => {
+                let round = Duration::from_micros(value.duration_us(&ROUND_US)?);
+                (round * STEADY_ROUNDS, Some(round))
+            }
+        };
         let warmup = required_duration("warmup", &WARMUP_US)?;
         let blocks = required_count("blocks", &BLOCKS)?;
         let min_blocks = required_count("min_blocks", &(1..=blocks))?;
@@ -212,12 +260,13 @@ impl Rounds {
             .optional("time_budget")
             .map(|value| value.duration_us(&TIME_BUDGET_US).map(Duration::from_micros))
             .transpose()?;
-        Ok(Self { trial, warmup, blocks, time_budget, min_blocks })
+        Ok(Self { trial, round, warmup, blocks, time_budget, min_blocks })
     }
 }
 
 fn missing_run(source: &Source<'_>) -> ProfileError {
-    let allowed = "a [run] section with trial, warmup, blocks, min_blocks, and perhaps time_budget";
+    let allowed =
+        "a [run] section with trial or round, warmup, blocks, min_blocks, and perhaps time_budget";
     source.error(0, "run", Problem::Missing, allowed)
 }
 
@@ -246,13 +295,19 @@ fn sentence(root: &Section<'_>, key: &str) -> Result<String, ProfileError> {
     Ok(text.to_string())
 }
 
-fn snia_steady_state(root: &Section<'_>) -> Result<bool, ProfileError> {
+/// A run must not claim what it does not do: without long rounds there is no such steady state.
+fn snia_steady_state(root: &Section<'_>, rounds: &Rounds) -> Result<bool, ProfileError> {
     let value = root.required("snia_steady_state", SNIA_ALLOWED)?;
-    if value.flag(SNIA_ALLOWED)? {
+    let claimed = value.flag(SNIA_ALLOWED)?;
+    let holds = rounds.round.is_some_and(|round| {
+        let warmup = SNIA_WARMUP.max(round.mul_f64(SNIA_WARMUP_ROUNDS));
+        round >= SNIA_ROUND && rounds.warmup >= warmup
+    });
+    if claimed && !holds {
         let problem = Problem::NotAValue { value: "true".to_string() };
         return Err(value.error(problem, SNIA_ALLOWED));
     }
-    Ok(false)
+    Ok(claimed)
 }
 
 fn base(root: &Section<'_>) -> Result<Settings, ProfileError> {
@@ -260,6 +315,10 @@ fn base(root: &Section<'_>) -> Result<Settings, ProfileError> {
     let Some(section) = root.section("base")? else {
         return Ok(settings);
     };
+    if let Some(rate) = section.optional(SettingKey::Rate.name()) {
+        let problem = Problem::UnknownKey { nearest: Some("load.rate") };
+        return Err(rate.error(problem, "a rate in [load], or several in [axes]"));
+    }
     section.expect_only(&SettingKey::ALL.map(SettingKey::name))?;
     for (name, value) in section.entries() {
         if let Some(key) = SettingKey::from_name(name) {

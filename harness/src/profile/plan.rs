@@ -10,7 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use sha2::{Digest, Sha256};
 
 use crate::profile::Profile;
-use crate::store::schema::{Axis, Configuration, Plan};
+use crate::store::schema::{Axis, Configuration, Plan, STEADY_ROUNDS_MAX, Settings};
 
 impl Profile {
     /// Expands the profile into every combination of its axes' levels, the last axis fastest. The
@@ -32,6 +32,8 @@ impl Profile {
             trial_seconds: self.trial.as_secs_f64(),
             warmup_seconds: self.warmup.as_secs_f64(),
             seed,
+            load: self.load.planned(),
+            round_seconds: self.round.map(|round| round.as_secs_f64()),
         }
     }
 
@@ -115,8 +117,14 @@ const OVERHEAD_FIXED_SECONDS: f64 = 0.06;
 /// twice, as opening the log again reads it too.
 const OVERHEAD_PER_LOAD_SECOND: f64 = 0.065;
 
+/// The same for a trial in rounds, of whose log only the end is left to be read back.
+const OVERHEAD_ROUNDS_SECONDS: f64 = 1.0;
+
 /// What a trial is assumed to take besides its warm-up and measured time.
 pub(crate) fn assumed_overhead_seconds(plan: &Plan) -> f64 {
+    if plan.round_seconds.is_some() {
+        return OVERHEAD_ROUNDS_SECONDS;
+    }
     OVERHEAD_FIXED_SECONDS + OVERHEAD_PER_LOAD_SECOND * (plan.warmup_seconds + plan.trial_seconds)
 }
 
@@ -136,19 +144,44 @@ pub(crate) fn plan_cost(plan: &Plan, per_trial_overhead_seconds: f64) -> PlanCos
     }
 }
 
+/// The plan as it would be if no trial in rounds were ever steady: each goes on for all the rounds
+/// there may be. Without rounds, the plan itself.
+pub(crate) fn longest(plan: &Plan) -> Plan {
+    let trial_seconds = plan.round_seconds.map(|seconds| seconds * f64::from(STEADY_ROUNDS_MAX));
+    Plan { trial_seconds: trial_seconds.unwrap_or(plan.trial_seconds), ..plan.clone() }
+}
+
+/// What a record takes in the log besides its payload, bytes, at most: its frame and its tag.
+const FRAME_BYTES: f64 = 80.0;
+
+/// Bytes of log of a trial with these settings, if the log takes `log_bytes_per_second`: so many in
+/// a closed loop. What arrives is written in the end, however slow the log is; the faster it is, the
+/// fewer records share a batch and its padding.
+pub(crate) fn trial_log_bytes(plan: &Plan, settings: &Settings, log_bytes_per_second: f64) -> f64 {
+    let seconds = plan.warmup_seconds + plan.trial_seconds;
+    let Some(rate) = settings.rate_per_second else {
+        return seconds * log_bytes_per_second;
+    };
+    let shared = rate * (settings.record_size_bytes as f64 + FRAME_BYTES);
+    let alone = shared + rate * settings.alignment_bytes as f64;
+    seconds * log_bytes_per_second.clamp(shared, alone)
+}
+
 /// Bytes the plan writes, if the log takes `log_bytes_per_second` in every trial. How fast it is
 /// only the run can say, so this is an estimate at an assumed speed.
 ///
 /// Segments that are zeroed before use (`zero`, and `recycle` until there is something to recycle)
-/// are written twice, in whole segments, and one is ready ahead of the log.
+/// are written twice, in whole segments, and one is ready ahead of the log. A trial in rounds is
+/// truncated as it grows, so that there is something.
 pub(crate) fn plan_written_bytes(plan: &Plan, log_bytes_per_second: f64) -> f64 {
-    let log_bytes = (plan.warmup_seconds + plan.trial_seconds) * log_bytes_per_second;
     let block_bytes: f64 = block_order(plan, 0)
         .iter()
         .map(|trial| {
             let settings = &plan.configurations[trial.config_index].settings;
+            let log_bytes = trial_log_bytes(plan, settings, log_bytes_per_second);
             let segment_bytes = settings.segment_size_bytes as f64;
             let zeroed_bytes = match settings.preparation.as_str() {
+                "recycle" if plan.round_seconds.is_some() => 0.0,
                 "zero" | "recycle" => ((log_bytes / segment_bytes).ceil() + 1.0) * segment_bytes,
                 _ => 0.0,
             };

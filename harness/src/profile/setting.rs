@@ -6,9 +6,9 @@
 use std::ops::RangeInclusive;
 
 use crate::profile::error::{Problem, ProfileError};
-use crate::profile::value::{Value, byte_bounds, count_bounds, duration_bounds};
+use crate::profile::value::{Value, byte_bounds, count_bounds, duration_bounds, rate_bounds};
 use crate::store::schema::Settings;
-use crate::units::{format_bytes, format_duration_us};
+use crate::units::{format_bytes, format_duration_us, format_exact_rate};
 
 const ALIGNMENT_BYTES: RangeInclusive<u64> = 512..=65_536;
 const BUFFER_SIZE_BYTES: RangeInclusive<u64> = 4 << 10..=64 << 20;
@@ -20,6 +20,10 @@ const PIPELINE_DEPTH: RangeInclusive<u32> = 1..=64;
 const PREPARATIONS: &[&str] = &["none", "allocate", "zero", "recycle"];
 const RECORD_SIZE_BYTES: RangeInclusive<u64> = 0..=64 << 20;
 const CLIENTS: RangeInclusive<u32> = 1..=1_024;
+pub(super) const RATE_PER_SECOND: RangeInclusive<f64> = 1.0..=10_000_000.0;
+
+/// How a rate is spelled where there is none: each client waits for its commit.
+const CLOSED_LOOP: &str = "closed loop";
 
 /// A setting, as a profile names it. Each is a field of [`Settings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +48,15 @@ pub(crate) enum SettingKey {
     Preparation,
     /// Payload bytes of each record.
     RecordSize,
-    /// Closed-loop client threads.
+    /// Closed-loop clients.
     Clients,
+    /// Records that arrive a second in an open loop.
+    Rate,
 }
 
 impl SettingKey {
     /// Every setting, in the order profiles list them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Alignment,
         Self::BufferSize,
         Self::CommitWindow,
@@ -62,6 +68,7 @@ impl SettingKey {
         Self::Preparation,
         Self::RecordSize,
         Self::Clients,
+        Self::Rate,
     ];
 
     /// The name in a profile and of an axis.
@@ -78,12 +85,23 @@ impl SettingKey {
             Self::Preparation => "preparation",
             Self::RecordSize => "record_size",
             Self::Clients => "clients",
+            Self::Rate => "rate",
         }
     }
 
     /// The setting called `name`, if there is one.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// Whether the setting means anything beside these: clients wait in a closed loop, and a rate is
+    /// offered in an open one.
+    pub(crate) fn is_in_use(self, settings: &Settings) -> bool {
+        match self {
+            Self::Clients => settings.rate_per_second.is_none(),
+            Self::Rate => settings.rate_per_second.is_some(),
+            _ => true,
+        }
     }
 
     /// The setting's value, spelled as profiles and reports spell it: `64KiB`, `100us`, `true`.
@@ -101,6 +119,9 @@ impl SettingKey {
             Self::Preparation => settings.preparation.clone(),
             Self::RecordSize => format_bytes(settings.record_size_bytes),
             Self::Clients => settings.clients.to_string(),
+            Self::Rate => {
+                settings.rate_per_second.map_or_else(|| CLOSED_LOOP.to_owned(), format_exact_rate)
+            }
         }
     }
 
@@ -118,6 +139,7 @@ impl SettingKey {
             Self::Preparation => PREPARATIONS.join(", "),
             Self::RecordSize => byte_bounds(&RECORD_SIZE_BYTES),
             Self::Clients => count_bounds(&CLIENTS),
+            Self::Rate => rate_bounds(&RATE_PER_SECOND),
         }
     }
 
@@ -149,6 +171,7 @@ impl SettingKey {
             Self::Preparation => settings.preparation = value.word(PREPARATIONS)?,
             Self::RecordSize => settings.record_size_bytes = bytes(&RECORD_SIZE_BYTES)?,
             Self::Clients => settings.clients = value.count(&CLIENTS)?,
+            Self::Rate => settings.rate_per_second = Some(value.rate(&RATE_PER_SECOND)?),
         }
         Ok(())
     }
@@ -167,6 +190,7 @@ impl SettingKey {
             Self::Preparation => into.preparation.clone_from(&from.preparation),
             Self::RecordSize => into.record_size_bytes = from.record_size_bytes,
             Self::Clients => into.clients = from.clients,
+            Self::Rate => into.rate_per_second = from.rate_per_second,
         }
     }
 }
@@ -185,6 +209,7 @@ pub(crate) fn default_settings() -> Settings {
         preparation: "recycle".to_string(),
         record_size_bytes: 256,
         clients: 4,
+        rate_per_second: None,
     }
 }
 
@@ -206,6 +231,7 @@ mod tests {
             preparation: "none".to_string(),
             record_size_bytes: 4_096,
             clients: 32,
+            rate_per_second: Some(2_500.5),
         }
     }
 

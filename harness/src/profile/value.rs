@@ -8,7 +8,10 @@ use toml::de::{DeInteger, DeValue};
 
 use crate::profile::error::{Problem, ProfileError};
 use crate::profile::source::Source;
-use crate::units::{UnitError, format_bytes, format_duration_us, parse_bytes, parse_duration_us};
+use crate::units::{
+    UnitError, format_bytes, format_duration_us, format_exact_rate, parse_bytes, parse_duration_us,
+    parse_rate,
+};
 
 /// One value of the document.
 pub(super) struct Value<'d> {
@@ -100,6 +103,24 @@ impl<'d> Value<'d> {
         self.in_range(duration_us, range, &allowed)
     }
 
+    /// A rate: a string with `/s`.
+    pub(super) fn rate(&self, range: &RangeInclusive<f64>) -> Result<f64, ProfileError> {
+        let allowed = rate_bounds(range);
+        let rate = parse_rate(self.text(&allowed)?).map_err(|e| self.bad_unit(e, &allowed))?;
+        if range.contains(&rate) { Ok(rate) } else { Err(self.out_of_range(&allowed)) }
+    }
+
+    /// A share of a whole, 0 to 1, written as a whole number of percent: `"50%"`.
+    pub(super) fn share(&self, allowed: &str) -> Result<f64, ProfileError> {
+        let text = self.text(allowed)?;
+        let percent = text.trim().strip_suffix('%').and_then(|number| number.parse::<u8>().ok());
+        match percent {
+            Some(percent) if percent <= 100 => Ok(f64::from(percent) / 100.0),
+            Some(_) => Err(self.out_of_range(allowed)),
+            None => Err(self.error(Problem::NotAValue { value: text.to_string() }, allowed)),
+        }
+    }
+
     /// The elements of a list.
     pub(super) fn list(&self, allowed: &str) -> Result<Vec<Value<'d>>, ProfileError> {
         let list = self.node.get_ref().as_array().ok_or_else(|| self.wrong_type(allowed))?;
@@ -147,6 +168,12 @@ pub(super) fn byte_bounds(range: &RangeInclusive<u64>) -> String {
 pub(super) fn duration_bounds(range: &RangeInclusive<u64>) -> String {
     let (low, high) = (format_duration_us(*range.start()), format_duration_us(*range.end()));
     format!("a duration from \"{low}\" to \"{high}\"")
+}
+
+/// Bounds of a rate, for people.
+pub(super) fn rate_bounds(range: &RangeInclusive<f64>) -> String {
+    let (low, high) = (format_exact_rate(*range.start()), format_exact_rate(*range.end()));
+    format!("a rate from \"{low}\" to \"{high}\"")
 }
 
 /// `None` when it does not fit, which no bound here allows anyway.

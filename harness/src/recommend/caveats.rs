@@ -58,8 +58,12 @@ pub(crate) fn caveats(
 fn broken_configurations(manifest: &Manifest, observations: &Observations<'_>) -> Vec<String> {
     let mut refusals: BTreeMap<&str, usize> = BTreeMap::new();
     let mut found = Vec::new();
-    for fate in &observations.fates {
+    for (configuration, fate) in manifest.plan.configurations.iter().zip(&observations.fates) {
         match fate {
+            Fate::RateNotKept(reason) => found.push(format!(
+                "{} is excluded, since its rate was not kept in every trial: {reason}",
+                configuration.id
+            )),
             Fate::Refused(reason) => *refusals.entry(reason).or_default() += 1,
             Fate::Measured | Fate::Unmeasured | Fate::Failed(_) => {}
         }
@@ -229,7 +233,8 @@ fn tunable_number(key: SettingKey, settings: &Settings) -> Option<u64> {
         | SettingKey::Durability
         | SettingKey::Preparation
         | SettingKey::RecordSize
-        | SettingKey::Clients => None,
+        | SettingKey::Clients
+        | SettingKey::Rate => None,
     }
 }
 

@@ -11,7 +11,8 @@ use super::measures::{Candidate, Measure, Merit, WORSE_P99_RATIO, Yardstick};
 use super::simplest::Complexity;
 
 /// Settings that describe the load, not the log: a recommendation is for one of them.
-pub(crate) const LOAD: [SettingKey; 2] = [SettingKey::RecordSize, SettingKey::Clients];
+pub(crate) const LOAD: [SettingKey; 3] =
+    [SettingKey::RecordSize, SettingKey::Clients, SettingKey::Rate];
 
 /// The chosen configuration, by position in the plan.
 #[derive(Clone, Debug, PartialEq)]

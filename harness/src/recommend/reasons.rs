@@ -17,8 +17,10 @@ pub(crate) fn reasons(
     choice: &Choice,
     effects: &[AxisEffect],
 ) -> BTreeMap<String, String> {
+    let settings = &plan.configurations[choice.config].settings;
     SettingKey::ALL
         .into_iter()
+        .filter(|key| key.is_in_use(settings))
         .map(|key| (key.name().to_owned(), reason(plan, choice, effects, key)))
         .collect()
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use crate::load::described;
 use crate::profile::SettingKey;
 use crate::stats::has_interval;
 use crate::store::certificate::Standing;
@@ -116,9 +117,8 @@ fn measurements(
     settings: &Settings,
 ) {
     file.comment(&format!(
-        "Load: {} records from {}, {}",
-        format_bytes(settings.record_size_bytes),
-        counted(settings.clients as usize, "client"),
+        "Load: {}, {}",
+        described(&manifest.plan, settings),
         if settings.encryption { "encrypted" } else { "not encrypted" }
     ));
     let measured =

@@ -41,6 +41,11 @@ fn cells(view: &View<'_>, index: usize, row: &Row<'_>) -> Vec<(&'static str, Str
     cells.extend([
         ("record_size_bytes", settings.record_size_bytes.to_string()),
         ("clients", settings.clients.to_string()),
+    ]);
+    // All of a plan's configurations have one, or none has.
+    cells
+        .extend(settings.rate_per_second.map(|rate| ("offered_rate_per_second", rate.to_string())));
+    cells.extend([
         ("recommended", (view.recommended == Some(index)).to_string()),
         ("tied_with_best", row.tied.to_string()),
         ("status", row.state.word().to_owned()),

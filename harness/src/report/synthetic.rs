@@ -230,6 +230,7 @@ fn intervals(trials: &[TrialResult], analysis: &Analysis) -> Vec<Vec<Histogram<u
             let spread = 0.7 + ((commit * 37 + part * 11) % 100) as f64 * 0.008;
             let stall = if part == 2 && commit % 100 == 0 { 40.0 } else { 1.0 };
             let latency_us = trial.latency.p50_us * spread * stall;
+            #[allow(clippy::cast_possible_truncation, reason = "of the order of a millisecond")]
             histogram.record((latency_us * 1e3) as u64).unwrap();
         }
         histogram

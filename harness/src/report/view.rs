@@ -10,7 +10,7 @@ use crate::page::text::printable;
 use crate::store::schema::{
     Configuration, ConfigurationSummary, Estimate, Plan, Settings, TrialStatus,
 };
-use crate::units::{format_bytes, format_duration_us};
+use crate::units::{format_bytes, format_duration_us, format_exact_rate};
 
 /// The run, joined and checked.
 pub(crate) struct View<'a> {
@@ -64,6 +64,8 @@ pub(crate) enum State {
     Refused(String),
     /// At least one trial lost or corrupted a record, or the log failed, and how.
     Failed(String),
+    /// At least one trial was not offered its rate, or did not carry it, and how.
+    RateNotKept(String),
     /// No trial of it was stored.
     NotMeasured,
 }
@@ -75,6 +77,7 @@ impl State {
             State::Ok => "ok",
             State::Refused(_) => "refused",
             State::Failed(_) => "failed",
+            State::RateNotKept(_) => "rate not kept",
             State::NotMeasured => "not measured",
         }
     }
@@ -82,7 +85,7 @@ impl State {
     /// Why it did not run or did not hold; empty where there is nothing to explain.
     pub(crate) fn reason(&self) -> &str {
         match self {
-            State::Refused(reason) | State::Failed(reason) => reason,
+            State::Refused(reason) | State::Failed(reason) | State::RateNotKept(reason) => reason,
             State::Ok | State::NotMeasured => "",
         }
     }
@@ -229,6 +232,9 @@ impl<'a> Row<'a> {
         let state = match (tally.failed, refused) {
             (Some(reason), _) => State::Failed(printable(&reason)),
             (None, Some(reason)) => State::Refused(printable(&reason)),
+            (None, None) if tally.not_kept.is_some() => {
+                State::RateNotKept(printable(&tally.not_kept.unwrap_or_default()))
+            }
             (None, None) if summary.is_some_and(|summary| summary.trials_ok > 0) => State::Ok,
             (None, None) if tally.counts.trials_ok > 0 => State::Ok,
             (None, None) => State::NotMeasured,
@@ -262,8 +268,13 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Every setting by its profile name, formatted as a profile writes it.
+/// Every setting by its profile name, formatted as a profile writes it: clients, or the rate of an
+/// open loop.
 pub(crate) fn named_settings(settings: &Settings) -> [(&'static str, String); 11] {
+    let load = match settings.rate_per_second {
+        Some(rate) => ("rate", format_exact_rate(rate)),
+        None => ("clients", settings.clients.to_string()),
+    };
     [
         ("alignment", format_bytes(settings.alignment_bytes)),
         ("buffer_size", format_bytes(settings.buffer_size_bytes)),
@@ -275,7 +286,7 @@ pub(crate) fn named_settings(settings: &Settings) -> [(&'static str, String); 11
         ("pipeline_depth", settings.pipeline_depth.to_string()),
         ("preparation", printable(&settings.preparation)),
         ("record_size", format_bytes(settings.record_size_bytes)),
-        ("clients", settings.clients.to_string()),
+        load,
     ]
 }
 
@@ -333,6 +344,7 @@ struct Tally {
     counts: Counts,
     refused: Option<String>,
     failed: Option<String>,
+    not_kept: Option<String>,
 }
 
 fn tally<'a>(run: &Run<'a>) -> BTreeMap<&'a str, Tally> {
@@ -347,6 +359,9 @@ fn tally<'a>(run: &Run<'a>) -> BTreeMap<&'a str, Tally> {
             }
             TrialStatus::Refused { reason } => {
                 tally.refused.get_or_insert_with(|| reason.clone());
+            }
+            TrialStatus::Overloaded { reason } | TrialStatus::Invalid { reason } => {
+                tally.not_kept.get_or_insert_with(|| reason.clone());
             }
             TrialStatus::Ok if trial.sentinel => {}
             TrialStatus::Ok => {

@@ -1,6 +1,6 @@
 //! The statistics behind every number a person acts on: centres, quantiles, bootstrap intervals,
-//! matched ratios, the noise floor, rank tests and change points. Pure functions over slices: no
-//! clock, no files, and the same seed always gives the same answer.
+//! matched ratios, the noise floor, rank tests, change points and steady state. Pure functions over
+//! slices: no clock, no files, and the same seed always gives the same answer.
 //!
 //! Values that are not finite are left out everywhere, so one broken trial cannot turn a whole
 //! table into `NaN`; an answer that would rest on nothing is `None`.
@@ -10,6 +10,7 @@ mod change_points;
 mod percentile;
 mod rank;
 mod ratio;
+mod steady;
 mod student;
 #[cfg(test)]
 pub(crate) mod truth;
@@ -19,6 +20,7 @@ pub(crate) use change_points::{Shift, ShiftRules, find_shifts};
 pub(crate) use percentile::{quantile_interval, samples_to_support, supports};
 pub(crate) use rank::{holm, mann_whitney_p, signed_rank_p};
 pub(crate) use ratio::{Pair, invert, log_ratio};
+pub(crate) use steady::{final_steadiness, steadiness};
 pub(crate) use student::{blocks_to_settle, student_t_p};
 
 use crate::store::schema::Estimate;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::schema::{Environment, Manifest};
+use super::schema::{Environment, Manifest, Plan};
 
 /// What follows from a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,9 @@ fn plan_differences(base: &Manifest, new: &Manifest, found: &mut Found) {
     let seconds = |value: f64| format!("{value} s");
     found.refuses("trial", &seconds(a.trial_seconds), &seconds(b.trial_seconds));
     found.refuses("warmup", &seconds(a.warmup_seconds), &seconds(b.warmup_seconds));
+    let round = |plan: &Plan| plan.round_seconds.map_or_else(|| "no rounds".to_owned(), seconds);
+    found.refuses("round", &round(a), &round(b));
+    found.refuses("load", &load_of(a), &load_of(b));
     if a.configurations != b.configurations || a.sentinel != b.sentinel {
         let count = |count: usize| format!("{count} configurations");
         found.0.push(Difference {
@@ -84,6 +87,17 @@ fn plan_differences(base: &Manifest, new: &Manifest, found: &mut Found) {
             weight: Weight::Refuses,
         });
     }
+}
+
+/// What of the load no setting says. A trace is what it holds, wherever it lies.
+fn load_of(plan: &Plan) -> String {
+    let Some(load) = &plan.load else { return "records of one size from threads".to_owned() };
+    let sizes = load.record_sizes.as_deref().unwrap_or("one size");
+    let trace = load.trace.as_ref().map_or("none", |trace| trace.sha256.as_str());
+    format!(
+        "{:?}, records of {sizes}, {} tenants, {} compressible, trace {trace}",
+        load.callers, load.tenants, load.compressible_ratio
+    )
 }
 
 fn machine_differences(a: &Environment, b: &Environment, found: &mut Found) {
@@ -132,6 +146,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::schema::{PlanCallers, PlanLoad};
     use crate::store::synthetic::SyntheticRun;
 
     type Alteration = fn(&mut Manifest);
@@ -144,12 +159,25 @@ mod tests {
         found.into_iter().map(|difference| (difference.what, difference.weight)).collect()
     }
 
+    fn tenants(tenants: u32) -> PlanLoad {
+        PlanLoad {
+            callers: PlanCallers::Threads,
+            record_sizes: None,
+            tenants,
+            compressible_ratio: 0.0,
+            trace: None,
+        }
+    }
+
     #[test]
     fn another_machine_plan_or_schema_refuses() {
-        let changes: [(&str, Alteration); 9] = [
+        let changes: [(&str, Alteration); 12] = [
             ("schema_version", |m| m.schema_version = "1.9".to_owned()),
             ("profile", |m| m.profile_name = "other".to_owned()),
             ("trial", |m| m.plan.trial_seconds = 9.0),
+            ("round", |m| m.plan.round_seconds = Some(1.0)),
+            ("load", |m| m.plan.load = Some(tenants(2))),
+            ("plan", |m| m.plan.configurations[0].settings.rate_per_second = Some(5.0)),
             ("plan", |m| m.plan.configurations[0].settings.clients += 1),
             ("hostname", |m| m.environment_before.hostname = "other".to_owned()),
             ("cpus", |m| m.environment_before.cpus += 1),

@@ -211,8 +211,9 @@ fn worse(known: &Fate, found: &Fate) -> Fate {
     let rank = |fate: &Fate| match fate {
         Fate::Unmeasured => 0,
         Fate::Measured => 1,
-        Fate::Refused(_) => 2,
-        Fate::Failed(_) => 3,
+        Fate::RateNotKept(_) => 2,
+        Fate::Refused(_) => 3,
+        Fate::Failed(_) => 4,
     };
     if rank(found) > rank(known) { found.clone() } else { known.clone() }
 }

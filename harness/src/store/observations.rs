@@ -40,6 +40,9 @@ pub(crate) enum Fate {
     Refused(String),
     /// It lost or corrupted a record, or the log failed.
     Failed(String),
+    /// It was not offered the rate that was asked for, or did not carry it, in one trial at least:
+    /// numbers that count in no average.
+    RateNotKept(String),
 }
 
 /// The trials that count, by position in the plan.
@@ -76,7 +79,7 @@ impl<'a> Observations<'a> {
     /// Sorts a run's trials by the plan.
     ///
     /// A block is whole when every configuration that can run has ended well in it; those refused
-    /// or failed anywhere do not hold a block back, because a sweep need not repeat them.
+    /// or failed anywhere, or whose rate was not kept, do not hold a block back.
     pub(crate) fn new(plan: &'a Plan, trials: &'a [TrialResult]) -> Self {
         let index_of: BTreeMap<&str, usize> = (plan.configurations.iter().enumerate())
             .map(|(index, configuration)| (configuration.id.as_str(), index))
@@ -130,6 +133,10 @@ fn worse(fate: &Fate, status: &TrialStatus, sentinel: bool) -> Fate {
         (_, TrialStatus::Failed { reason }) => Fate::Failed(reason.clone()),
         (Fate::Refused(_), _) => fate.clone(),
         (_, TrialStatus::Refused { reason }) => Fate::Refused(reason.clone()),
+        (Fate::RateNotKept(_), _) => fate.clone(),
+        (_, TrialStatus::Overloaded { reason } | TrialStatus::Invalid { reason }) => {
+            Fate::RateNotKept(reason.clone())
+        }
         (_, TrialStatus::Ok) if sentinel => fate.clone(),
         (_, TrialStatus::Ok) => Fate::Measured,
     }

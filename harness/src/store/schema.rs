@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 /// Version of the files described here, `major.minor`. Readers refuse an unknown major version.
 pub(crate) const SCHEMA_VERSION: &str = "1.1";
 
+/// So many rounds in a row have to be alike for a steady state, …
+pub(crate) const STEADY_ROUNDS: u32 = 5;
+
+/// … and after so many without one a trial is transient.
+pub(crate) const STEADY_ROUNDS_MAX: u32 = 25;
+
 /// One point of the sweep: every setting a trial runs with. Field names are those of
 /// `plimsoll::SegmentedWalConfig`, with the unit added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +40,13 @@ pub(crate) struct Settings {
     pub pipeline_depth: u32,
     /// `none`, `allocate`, `zero` or `recycle`.
     pub preparation: String,
-    /// Payload bytes of each record.
+    /// Payload bytes of each record; on average where the plan's load has sizes of its own.
     pub record_size_bytes: u64,
-    /// Closed-loop client threads.
+    /// Closed-loop clients; without meaning where there is a rate.
     pub clients: u32,
+    /// Records that arrive a second, whatever the log does; `None` in a closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_second: Option<f64>,
 }
 
 /// A named point of the plan.
@@ -63,6 +72,51 @@ pub(crate) struct Axis {
     pub levels: Vec<String>,
 }
 
+/// What all trials of a plan have in common of their load, where it is not one size from threads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlanLoad {
+    /// What the clients of a closed loop are.
+    pub callers: PlanCallers,
+    /// Payload bytes of records as a distribution, `mix:256B=90,4KiB=10`; `None` where each
+    /// configuration has one size, or a trace has its own.
+    pub record_sizes: Option<String>,
+    /// Tenants that records are divided between; a trace has its own.
+    pub tenants: u32,
+    /// Share of each payload that a compressor can take away, 0 to 1.
+    pub compressible_ratio: f64,
+    /// Recorded traffic that is replayed, faster or slower as a whole to keep the rate.
+    pub trace: Option<PlanTrace>,
+}
+
+/// What the clients of a closed loop are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PlanCallers {
+    /// Each a thread, which blocks in its commit.
+    #[default]
+    Threads,
+    /// Tasks of one thread, which await their commits.
+    Tasks,
+}
+
+/// Recorded traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlanTrace {
+    /// Its file.
+    pub path: String,
+    /// SHA-256 of its arrivals, sizes and tenants, as hexadecimal digits.
+    pub sha256: String,
+    /// How many arrivals it has.
+    pub records: u64,
+    /// Its own rate.
+    pub rate_per_second: f64,
+}
+
 /// The whole plan, fixed before the first trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -76,12 +130,20 @@ pub(crate) struct Plan {
     pub blocks: u32,
     /// Id of the configuration run at both ends of each block to watch for drift.
     pub sentinel: String,
-    /// Measured time of one trial, seconds.
+    /// Measured time of one trial, seconds; with rounds, that of the last five.
     pub trial_seconds: f64,
     /// Discarded time before it, seconds.
     pub warmup_seconds: f64,
     /// Seed of the order, the payloads and the bootstrap.
     pub seed: u64,
+    /// What the load is besides the settings; `None` for records of one size, of one tenant, that
+    /// do not compress, from threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<PlanLoad>,
+    /// Length of a round, seconds, where a trial goes on in rounds until five in a row are steady,
+    /// 25 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_seconds: Option<f64>,
 }
 
 /// How a trial ended.
@@ -99,6 +161,18 @@ pub(crate) enum TrialStatus {
     /// An acknowledged record was missing or wrong, or the log failed. Speed is then irrelevant.
     Failed {
         /// What went wrong.
+        reason: String,
+    },
+    /// The log did not keep up with the rate that was offered, or made its caller wait: the numbers
+    /// are those of a queue and count in no average.
+    Overloaded {
+        /// In which way.
+        reason: String,
+    },
+    /// The generator itself was late: nothing is known of the log at this rate, and the numbers
+    /// count in no average.
+    Invalid {
+        /// By how much.
         reason: String,
     },
 }
@@ -120,6 +194,40 @@ pub(crate) enum Steadiness {
         /// What moved, and by how much.
         reason: String,
     },
+}
+
+/// One round of a trial that goes on until it is steady.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Round {
+    /// Durable commits a second.
+    pub rate_per_second: f64,
+    /// p99 latency, microseconds, where the round's commit groups support it.
+    pub p99_us: Option<f64>,
+}
+
+/// What an open loop measured besides: the parts of the latency, and what was not durable in time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenLoop {
+    /// What was asked of the generator, records a second.
+    pub offered_rate_per_second: f64,
+    /// Records due in the measured time; those that became durable in it are the `commits`.
+    pub due: u64,
+    /// From when a record was handed over until it was durable.
+    pub service: LatencySummary,
+    /// From when it was due until it was handed over.
+    pub lag: LatencySummary,
+    /// The part of the lag that is the generator's own.
+    pub own_lag: LatencySummary,
+    /// How long batches were filled.
+    pub group_wait: LatencySummary,
+    /// From a batch's submission to its completion.
+    pub submit_to_complete: LatencySummary,
+    /// Records due and not durable at the start of the measured time and at the end of each tenth.
+    pub backlog: Vec<u64>,
 }
 
 /// Latency percentiles in microseconds. A percentile is `None` when the sample is too small to
@@ -175,7 +283,8 @@ pub(crate) struct TrialResult {
     pub payload_bytes_per_second: f64,
     /// Bytes written to the device for each payload byte (headers, padding, encryption included).
     pub device_bytes_per_payload_byte: f64,
-    /// Commit latency: call to durable acknowledgement.
+    /// Commit latency: call to durable acknowledgement; in an open loop, from when the record was
+    /// due.
     pub latency: LatencySummary,
     /// Processor seconds (user and system) of the whole process in the measured time.
     pub cpu_seconds: f64,
@@ -189,11 +298,18 @@ pub(crate) struct TrialResult {
     pub disturbed: bool,
     /// Engine that was really used, with the library's reason.
     pub engine_active: String,
-    /// Records read back and compared after the trial, warm-up included.
+    /// Records read back and compared after the trial, warm-up included; with rounds, those that
+    /// the log still held.
     pub verified_records: u64,
     /// Whether the speed had settled; `None` where the trial is too short to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steadiness: Option<Steadiness>,
+    /// Every round, of a trial that has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<Round>,
+    /// What an open loop measured besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<OpenLoop>,
 }
 
 /// The device's own speed, measured by the same run with bare writes, no log.

@@ -127,6 +127,8 @@ fn plan(axes: &[(&str, &[&str])], blocks: u32) -> Plan {
         trial_seconds: 5.0,
         warmup_seconds: 1.0,
         seed: 42,
+        load: None,
+        round_seconds: None,
     }
 }
 
@@ -143,6 +145,7 @@ pub(crate) fn baseline_settings() -> Settings {
         preparation: "allocate".to_owned(),
         record_size_bytes: RECORD_SIZE_BYTES,
         clients: CLIENTS,
+        rate_per_second: None,
     }
 }
 
@@ -249,6 +252,8 @@ fn trial(plan: &Plan, index: usize, rate: f64) -> TrialResult {
         engine_active: settings.engine.clone(),
         verified_records: commits + commits / 5,
         steadiness: None,
+        rounds: Vec::new(),
+        open: None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! starts, and whatever ends a run early, whole trials are kept. What the numbers mean is for
 //! those who read the folder.
 
+mod outcome;
 mod preflight;
 mod preview;
 mod progress;
@@ -131,6 +132,7 @@ impl Run<'_> {
         self.folder.write_manifest(manifest).with_context(kept).map_err(SweepError::Broken)?;
         let rounds = Rounds {
             plan: &manifest.plan,
+            trace: self.profile.trace(),
             time_budget: self.profile.time_budget,
             min_blocks: self.profile.min_blocks,
             began,

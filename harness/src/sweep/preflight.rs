@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::SweepError;
-use crate::profile::ASSUMED_LOG_BYTES_PER_SECOND;
+use crate::profile::{ASSUMED_LOG_BYTES_PER_SECOND, trial_log_bytes};
 use crate::scratch::Interrupts;
 use crate::scratch::Scratch;
 use crate::store::schema::Plan;
@@ -98,7 +98,6 @@ pub(super) fn check_space(
 }
 
 fn largest_trial_bytes(plan: &Plan, log_bytes_per_second: f64) -> f64 {
-    let load_bytes = (plan.warmup_seconds + plan.trial_seconds) * log_bytes_per_second;
     plan.configurations
         .iter()
         .map(|configuration| {
@@ -106,6 +105,13 @@ fn largest_trial_bytes(plan: &Plan, log_bytes_per_second: f64) -> f64 {
             // However short the trial, each client's last record may begin at its very end.
             let last_bytes = f64::from(settings.clients) * settings.record_size_bytes as f64;
             let segment_bytes = settings.segment_size_bytes as f64;
+            // A trial in rounds is truncated as it grows.
+            let load_bytes = match plan.round_seconds {
+                Some(_) => {
+                    workload::bytes_in_rounds(settings.segment_size_bytes, log_bytes_per_second)
+                }
+                None => trial_log_bytes(plan, settings, log_bytes_per_second),
+            };
             let segments = ((load_bytes + last_bytes) / segment_bytes).ceil();
             (segments + SEGMENTS_BESIDE) * segment_bytes
         })

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::load::described;
 use crate::profile::{
-    ASSUMED_LOG_BYTES_PER_SECOND, Profile, SettingKey, assumed_overhead_seconds, plan_cost,
-    plan_written_bytes,
+    ASSUMED_LOG_BYTES_PER_SECOND, Profile, SettingKey, assumed_overhead_seconds, longest,
+    plan_cost, plan_written_bytes,
 };
-use crate::store::schema::{Environment, Plan};
+use crate::store::schema::{Environment, Plan, STEADY_ROUNDS, STEADY_ROUNDS_MAX};
 use crate::units::{format_bytes_per_second, format_data, format_seconds};
 
 const NAME_WIDTH: usize = 16;
@@ -21,9 +22,15 @@ pub(super) fn text(profile: &Profile, plan: &Plan, environment: &Environment) ->
         text.push_str("  nothing: one configuration shows how much the machine varies by itself\n");
     }
     text.push_str("Held:\n");
-    let is_held = |key: &SettingKey| plan.axes.iter().all(|axis| axis.name != key.name());
+    let settings = &plan.configurations[0].settings;
+    let is_held = |key: &SettingKey| {
+        key.is_in_use(settings) && plan.axes.iter().all(|axis| axis.name != key.name())
+    };
     for key in SettingKey::ALL.into_iter().filter(is_held) {
         let _ = writeln!(text, "  {:NAME_WIDTH$}{}", key.name(), key.text(&profile.base));
+    }
+    if plan.load.is_some() {
+        let _ = writeln!(text, "  {:NAME_WIDTH$}{}", "load", described(plan, settings));
     }
     text.push('\n');
     totals(&mut text, profile, plan, environment);
@@ -38,12 +45,12 @@ fn totals(text: &mut String, profile: &Profile, plan: &Plan, environment: &Envir
     line(
         "Trials",
         format!(
-            "{} ({} configurations and 2 sentinel runs in each of {} blocks), {} s each after \
+            "{} ({} configurations and 2 sentinel runs in each of {} blocks), {} each after \
              {} s of warm-up",
             cost.trials,
             plan.configurations.len(),
             plan.blocks,
-            plan.trial_seconds,
+            length(plan),
             plan.warmup_seconds
         ),
     );
@@ -53,7 +60,13 @@ fn totals(text: &mut String, profile: &Profile, plan: &Plan, environment: &Envir
             format_seconds(budget.as_secs_f64())
         )
     });
-    line("Time", format!("about {}{budget}", format_seconds(cost.seconds)));
+    let longest = plan.round_seconds.map_or_else(String::new, |_| {
+        format!(
+            ", up to {} if no trial is ever steady",
+            format_seconds(plan_cost(&longest(plan), assumed_overhead_seconds(plan)).seconds)
+        )
+    });
+    line("Time", format!("about {}{longest}{budget}", format_seconds(cost.seconds)));
     line(
         "Writes",
         format!(
@@ -75,6 +88,17 @@ fn totals(text: &mut String, profile: &Profile, plan: &Plan, environment: &Envir
     text.push_str("\nNothing was written (--dry-run).\n");
 }
 
+/// How long a trial is measured.
+fn length(plan: &Plan) -> String {
+    match plan.round_seconds {
+        None => format!("{} s", plan.trial_seconds),
+        Some(seconds) => format!(
+            "rounds of {seconds} s until {STEADY_ROUNDS} in a row are steady ({STEADY_ROUNDS_MAX} \
+             at most)"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,7 +109,7 @@ mod tests {
         let profile = Profile::load(folder.as_ref()).expect("a profile that ships");
         let plan = profile.plan(11);
         let shown = text(&profile, &plan, &Environment::default());
-        for key in SettingKey::ALL {
+        for key in SettingKey::ALL.into_iter().filter(|key| *key != SettingKey::Rate) {
             let start = format!("  {:NAME_WIDTH$}", key.name());
             assert_eq!(shown.matches(&start).count(), 1, "{}: {shown}", key.name());
         }

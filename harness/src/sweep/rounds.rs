@@ -2,13 +2,15 @@
 //! ends, and each trial stored before the next one starts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::preflight::Target;
 use super::progress::{BlockReport, Progress};
-use super::trial::{Place, run_trial};
+use super::trial::{Place, Trials};
+use crate::load::Trace;
 use crate::profile::block_order;
 use crate::scratch::Interrupts;
 use crate::store::RunFolder;
@@ -21,6 +23,8 @@ const FAILURES_IN_A_ROW_MAX: usize = 8;
 /// What it takes to run a plan's blocks.
 pub(super) struct Rounds<'a> {
     pub(super) plan: &'a Plan,
+    /// The plan's trace, if it has one.
+    pub(super) trace: Option<&'a Arc<Trace>>,
     pub(super) time_budget: Option<Duration>,
     pub(super) min_blocks: u32,
     /// When the run began: the ceiling's time counts too.
@@ -122,7 +126,13 @@ impl Rounds<'_> {
     fn trial(&self, config_index: usize, place: Place, progress: &Progress) -> Result<TrialStatus> {
         let configuration = &self.plan.configurations[config_index];
         progress.trial(&configuration.id, place.block);
-        let trial = run_trial(self.plan, configuration, place, self.target, self.interrupts)?;
+        let trials = Trials {
+            plan: self.plan,
+            trace: self.trace,
+            target: self.target,
+            interrupts: self.interrupts,
+        };
+        let trial = trials.run(configuration, place)?;
         self.folder.record_trial(&trial.result, trial.files())?;
         if let TrialStatus::Failed { reason } = &trial.result.status {
             progress.notice(&format!("{} FAILED: {reason}", configuration.id));
@@ -141,6 +151,10 @@ impl Tally {
     fn note(&mut self, config_index: usize, status: &TrialStatus) {
         match status {
             TrialStatus::Ok => self.failed_in_a_row = 0,
+            // The log works: it was offered too much, or not what it should have been.
+            TrialStatus::Overloaded { .. } | TrialStatus::Invalid { .. } => {
+                self.failed_in_a_row = 0;
+            }
             TrialStatus::Refused { .. } => {
                 self.refused.insert(config_index);
             }

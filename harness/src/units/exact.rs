@@ -16,6 +16,8 @@ pub(crate) enum UnitError {
     NotWholeBytes,
     /// A duration, but not a whole number of microseconds.
     NotWholeMicroseconds,
+    /// Not a number of records a second.
+    NotARate,
     /// Understood, but larger than can be stored (2^64 - 1 bytes or nanoseconds).
     TooLarge,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for UnitError {
             Self::NotADuration => "not a duration such as 100us, 1.5ms, 10s or 5min",
             Self::NotWholeBytes => "not a whole number of bytes",
             Self::NotWholeMicroseconds => "not a whole number of microseconds",
+            Self::NotARate => "not a rate such as 5000/s or 0.5/s",
             Self::TooLarge => "too large",
         })
     }
@@ -118,6 +121,22 @@ pub(crate) fn format_duration_us(duration_us: u64) -> String {
         }
     }
     format!("{duration_us}us")
+}
+
+/// Parses a rate: `"5000/s"`, `"0.5/s"`.
+///
+/// # Errors
+/// When it is not a number of plain digits, perhaps with a fraction, with `/s` behind it.
+pub(crate) fn parse_rate(text: &str) -> Result<f64, UnitError> {
+    let number = text.trim().strip_suffix("/s").map(str::trim).ok_or(UnitError::NotARate)?;
+    let is_plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let rate: f64 = number.parse().ok().filter(|_| is_plain).ok_or(UnitError::NotARate)?;
+    if rate.is_finite() { Ok(rate) } else { Err(UnitError::TooLarge) }
+}
+
+/// Prints a rate exactly, as profiles write it: `5000/s`.
+pub(crate) fn format_exact_rate(rate_per_second: f64) -> String {
+    format!("{rate_per_second}/s")
 }
 
 #[cfg(test)]

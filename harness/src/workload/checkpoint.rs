@@ -15,9 +15,6 @@ use super::gate::{Gate, Schedule};
 /// How far from a rollover or a truncation a commit still counts as near it.
 const NEAR: Duration = Duration::from_millis(5);
 
-/// Segments that a truncation leaves: the one being written and the one before.
-const SEGMENTS_KEPT: usize = 2;
-
 /// What happened to the commits of the measured time near rollovers and truncations.
 #[derive(Debug)]
 pub(crate) struct Disruptions {
@@ -32,7 +29,17 @@ pub(crate) struct Disruptions {
 /// A thread that truncates.
 pub(super) struct Checkpoints<'a> {
     pub(super) committer: &'a GroupCommitter,
+    pub(super) truncation: Truncation,
+}
+
+/// How a log is truncated while it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Truncation {
     pub(super) every: Duration,
+    /// Segments that are left, the one being written included.
+    pub(super) segments_kept: usize,
+    /// Whether each client keeps when its commits took place, for [`CheckpointLog::disruptions`].
+    pub(super) keep_spans: bool,
 }
 
 /// What it did, and which segments there were.
@@ -52,10 +59,10 @@ impl Checkpoints<'_> {
         let Some(shift) = gate.pass() else { return Ok(log) };
         loop {
             let left = shift.schedule.measure_until.saturating_duration_since(Instant::now());
-            thread::sleep(self.every.min(left));
+            thread::sleep(self.truncation.every.min(left));
             let outcome = self.truncate(&mut log);
             outcome.map_err(|error| Problem::Failed(format!("a truncation failed: {error}")))?;
-            if left <= self.every {
+            if left <= self.truncation.every {
                 return Ok(log);
             }
         }
@@ -65,8 +72,8 @@ impl Checkpoints<'_> {
         let first_lsns: Vec<Lsn> =
             self.committer.list_segments()?.iter().map(|segment| segment.first_lsn).collect();
         log.first_lsns.extend(first_lsns.iter().map(|lsn| lsn.get()));
-        let Some(oldest_kept) = first_lsns.len().checked_sub(SEGMENTS_KEPT).filter(|at| *at > 0)
-        else {
+        let kept = self.truncation.segments_kept;
+        let Some(oldest_kept) = first_lsns.len().checked_sub(kept).filter(|at| *at > 0) else {
             return Ok(());
         };
         let before = first_lsns[oldest_kept];
@@ -155,6 +162,7 @@ mod tests {
     fn client(lsns: &[u64], spans: &[Span]) -> ClientLog {
         ClientLog {
             acknowledged_lsns: lsns.to_vec(),
+            first_sequence: 0,
             submitted: lsns.len() as u64,
             commits_in_time: 0,
             latency_ns: latency_histogram_ns().expect("histogram"),

@@ -16,8 +16,10 @@ const LATENCY_NS_MAX: u64 = 60_000_000_000;
 /// What a client keeps: enough to verify every record, eight bytes each, and its latencies.
 #[derive(Debug)]
 pub(super) struct ClientLog {
-    /// LSN of each acknowledged record; the index is its sequence number.
+    /// LSN of each acknowledged record, by sequence number from `first_sequence`.
     pub(super) acknowledged_lsns: Vec<u64>,
+    /// Sequence number of the first of them; those before it were given up by truncations.
+    pub(super) first_sequence: u64,
     /// Records handed to the log: those acknowledged, and one more if its commit failed.
     pub(super) submitted: u64,
     /// Commits acknowledged within the measured time.
@@ -54,12 +56,35 @@ impl<'a> Client<'a> {
     ) -> Result<Self, Problem> {
         let log = ClientLog {
             acknowledged_lsns: Vec::with_capacity(expected_records),
+            first_sequence: 0,
             submitted: 0,
             commits_in_time: 0,
             latency_ns: latency_histogram_ns()?,
             interval_latency_ns: interval_histograms_ns()?,
             spans: keep_spans.then(Vec::new),
             error: None,
+        };
+        Ok(Self { number, payloads, log })
+    }
+
+    /// The client of another round: it counts its records on from where it was, forgets those below
+    /// `truncated_before_lsn`, and measures anew.
+    pub(super) fn again(
+        number: u32,
+        payloads: &'a Payloads,
+        log: ClientLog,
+        truncated_before_lsn: u64,
+    ) -> Result<Self, Problem> {
+        let mut acknowledged_lsns = log.acknowledged_lsns;
+        let gone = acknowledged_lsns.partition_point(|lsn| *lsn < truncated_before_lsn);
+        acknowledged_lsns.drain(..gone);
+        let keep_spans = log.spans.is_some();
+        let fresh = Self::new(number, payloads, 0, keep_spans)?;
+        let log = ClientLog {
+            acknowledged_lsns,
+            first_sequence: log.first_sequence + gone as u64,
+            submitted: log.submitted,
+            ..fresh.log
         };
         Ok(Self { number, payloads, log })
     }
@@ -72,8 +97,10 @@ impl<'a> Client<'a> {
     ) -> Option<(Record<'p>, Instant)> {
         let sequence = self.log.submitted;
         self.payloads.fill(self.number, sequence, payload);
-        let record =
-            Record::new(RecordKind::PUT, payload.as_slice()).vshard(self.number).database(sequence);
+        let record = Record::new(RecordKind::PUT, payload.as_slice())
+            .tenant(self.payloads.tenant(self.number, sequence))
+            .vshard(self.number)
+            .database(sequence);
         let began = Instant::now();
         if shift.is_over(began) {
             return None;

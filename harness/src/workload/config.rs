@@ -65,6 +65,14 @@ impl LogConfig {
         SegmentedWalConfig::from_profile(path).map(Self).map_err(|error| error.to_string())
     }
 
+    /// The settings of a sweep's configuration.
+    ///
+    /// # Errors
+    /// [`Problem::Refused`] where one is not known here.
+    pub(crate) fn of(settings: &Settings) -> Result<Self, Problem> {
+        build(settings, Path::new("")).map(Self)
+    }
+
     /// Each setting and its value, for people.
     pub(crate) fn described(&self) -> Vec<(&'static str, String)> {
         let config = &self.0;

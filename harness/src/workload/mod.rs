@@ -17,6 +17,7 @@ mod open_loop;
 mod owner;
 mod payload;
 mod promise;
+mod rounds;
 mod shared;
 mod verify;
 
@@ -31,9 +32,10 @@ use plimsoll::{
 use serde::Serialize;
 
 use crate::host::PressureChange;
+use crate::load::RecordShape;
 use crate::store::schema::Settings;
 
-use checkpoint::CheckpointLog;
+use checkpoint::{CheckpointLog, Truncation};
 use client::{Client, ClientLog};
 use observe::Observed;
 use payload::Payloads;
@@ -47,11 +49,17 @@ pub(crate) use config::LogConfig;
 #[cfg(test)]
 pub(crate) use open_loop::simulated;
 pub(crate) use open_loop::{
-    Answers, OpenLoad, OpenMeasurement, Pace, overhead_ns_per_record, run_open,
+    Answers, Fault, OpenLoad, OpenMeasurement, Pace, overhead_ns_per_record, run_open,
 };
+
+pub(crate) use rounds::{SteadyMeasurement, bytes_in_rounds, run_rounds};
 
 /// Equal parts of the measured time that latencies are also kept by.
 pub(crate) const INTERVALS: usize = 10;
+
+/// Segments that a truncation leaves of a log that is looked at around it: the one being written and
+/// the one before.
+const SEGMENTS_KEPT: usize = 2;
 
 /// Records that room is made for ahead, so that the clients' own vectors do not grow while they are
 /// measured: for so many a second, up to so many in all. Memory that is not used is not taken.
@@ -73,8 +81,10 @@ pub(crate) enum Callers {
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load<'a> {
-    /// The log's settings, and how many clients commit what.
+    /// The log's settings, and how many clients commit to it.
     pub(crate) settings: &'a Settings,
+    /// What they commit.
+    pub(crate) shape: &'a RecordShape,
     /// What the clients are.
     pub(crate) callers: Callers,
     /// An empty directory for the log; the caller removes it.
@@ -172,9 +182,14 @@ fn run_with(
     if truncate_every.is_some() {
         aging::age(&mut wal).map_err(|error| config::classify(&error))?;
     }
-    let payloads = Payloads::new(load.seed, load.settings.record_size_bytes)?;
+    let payloads = Payloads::shaped(load.seed, load.shape)?;
     let keys = config.keys.clone();
-    let trial = Trial { load, payloads: &payloads, keys, truncate_every };
+    let truncation = truncate_every.map(|every| Truncation {
+        every,
+        segments_kept: SEGMENTS_KEPT,
+        keep_spans: true,
+    });
+    let trial = Trial { load, payloads: &payloads, keys, truncation };
     let clients = trial.clients()?;
     // Both let go of the directory's lock.
     let loaded = match load.callers {
@@ -183,15 +198,7 @@ fn run_with(
     };
     let truncated_before_lsn =
         loaded.checkpoints.as_ref().map_or(0, |log| log.truncated_before_lsn);
-    let submitted: Vec<Submitted<'_>> = loaded
-        .clients
-        .iter()
-        .map(|client| Submitted {
-            acknowledged_lsns: &client.acknowledged_lsns,
-            count: client.submitted,
-            truncated_before_lsn,
-        })
-        .collect();
+    let submitted = submitted(&loaded.clients, truncated_before_lsn);
     let verified_records = read_back(config, &payloads, &submitted)?;
     let disruptions = loaded
         .checkpoints
@@ -199,6 +206,19 @@ fn run_with(
         .map(|log| log.disruptions(&loaded.clients, &loaded.observed.schedule))
         .transpose()?;
     Ok((loaded.measurement(verified_records)?, disruptions))
+}
+
+/// What the clients handed to a log that was truncated before an LSN, 0 if it was not.
+fn submitted(clients: &[ClientLog], truncated_before_lsn: u64) -> Vec<Submitted<'_>> {
+    clients
+        .iter()
+        .map(|client| Submitted {
+            acknowledged_lsns: &client.acknowledged_lsns,
+            first_sequence: client.first_sequence,
+            count: client.submitted,
+            truncated_before_lsn,
+        })
+        .collect()
 }
 
 /// A log that was asked to use io_uring and cannot: what it measured would carry the wrong name.
@@ -269,8 +289,8 @@ struct Trial<'a> {
     load: &'a Load<'a>,
     payloads: &'a Payloads,
     keys: Option<KeyRing>,
-    /// How often to truncate the log, if at all.
-    truncate_every: Option<Duration>,
+    /// How to truncate the log, if at all.
+    truncation: Option<Truncation>,
 }
 
 impl<'a> Trial<'a> {
@@ -282,7 +302,7 @@ impl<'a> Trial<'a> {
         let seconds = (self.load.warmup + self.load.measured).as_secs_f64();
         let expected = (EXPECTED_RECORDS_PER_SECOND * seconds).clamp(0.0, EXPECTED_RECORDS_MAX);
         let expected = expected as usize / (self.load.settings.clients.max(1) as usize);
-        let keep_spans = self.truncate_every.is_some();
+        let keep_spans = self.truncation.is_some_and(|truncation| truncation.keep_spans);
         (0..self.load.settings.clients)
             .map(|number| Client::new(number, self.payloads, expected, keep_spans))
             .collect()
@@ -312,7 +332,7 @@ impl Loaded {
         Ok(Self { clients, checkpoints, observed: observed?, engine_active })
     }
 
-    fn measurement(self, verified_records: u64) -> Result<Measurement, Problem> {
+    fn measurement(&self, verified_records: u64) -> Result<Measurement, Problem> {
         let mut latency_ns = client::latency_histogram_ns()?;
         let mut interval_latency_ns = client::interval_histograms_ns()?;
         for client in &self.clients {
@@ -321,8 +341,8 @@ impl Loaded {
                 merge(sum, part)?;
             }
         }
-        let Observed { before, after, .. } = self.observed;
-        let grown = |count: fn(&WalCounters) -> u64| count(&after).saturating_sub(count(&before));
+        let Observed { before, after, .. } = &self.observed;
+        let grown = |count: fn(&WalCounters) -> u64| count(after).saturating_sub(count(before));
         Ok(Measurement {
             commits: self.clients.iter().map(|client| client.commits_in_time).sum(),
             commit_groups: grown(|stats| stats.batches.saturating_sub(stats.markers)),
@@ -335,7 +355,7 @@ impl Loaded {
             segments_started: grown(|stats| stats.segments_started),
             page_cache_growth_bytes: self.observed.page_cache_growth_bytes,
             durable_checks: self.observed.durable_checks,
-            engine_active: self.engine_active,
+            engine_active: self.engine_active.clone(),
             verified_records,
         })
     }

@@ -44,7 +44,7 @@ pub(super) fn apply(
     wal: SegmentedWal,
     clients: Vec<Client<'_>>,
 ) -> Result<Loaded, Problem> {
-    if trial.truncate_every.is_some() {
+    if trial.truncation.is_some() {
         return Err(Problem::Refused("a log of one owner is not truncated under load".into()));
     }
     let engine = wal.engine().clone();

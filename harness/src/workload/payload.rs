@@ -40,6 +40,7 @@ pub(super) struct Payloads {
 
 impl Payloads {
     /// Payloads of `length_bytes` from `seed`.
+    #[cfg(test)]
     pub(super) fn new(seed: u64, length_bytes: u64) -> Result<Self, Problem> {
         Self::shaped(seed, &RecordShape::fixed(length_bytes))
     }

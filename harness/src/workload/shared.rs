@@ -30,17 +30,36 @@ pub(super) fn apply(
     wal: SegmentedWal,
     clients: Vec<Client<'_>>,
 ) -> Result<Loaded, Problem> {
+    let committer = start(wal)?;
+    let loaded = shift(trial, &committer, clients)?;
+    close(&committer)?;
+    Ok(loaded)
+}
+
+/// A log that is shared, with the engine that was asked for.
+pub(super) fn start(wal: SegmentedWal) -> Result<GroupCommitter, Problem> {
     let committer = GroupCommitter::start(wal, CommitPolicy::FromConfig)
         .map_err(|error| config::classify(&error))?;
-    let engine = committer.engine().clone();
-    refuse_another_engine(&engine)?;
+    refuse_another_engine(committer.engine())?;
+    Ok(committer)
+}
+
+pub(super) fn close(committer: &GroupCommitter) -> Result<(), Problem> {
+    committer.close().map_err(|error| Problem::Failed(format!("closing the log: {error}")))
+}
+
+/// Runs the clients through warm-up and measured time, and truncates the log meanwhile if asked.
+pub(super) fn shift(
+    trial: &Trial<'_>,
+    committer: &GroupCommitter,
+    clients: Vec<Client<'_>>,
+) -> Result<Loaded, Problem> {
     let gate = Gate::default();
-    let checkpoints =
-        trial.truncate_every.map(|every| Checkpoints { committer: &committer, every });
+    let checkpoints = trial.truncation.map(|truncation| Checkpoints { committer, truncation });
     let (observed, clients, checkpoints) = thread::scope(|scope| {
         let mut handles = Vec::new();
         for (number, clients) in by_thread(trial.load.callers, clients).into_iter().enumerate() {
-            let (committer, gate) = (&committer, &gate);
+            let gate = &gate;
             let handle = thread::Builder::new()
                 .name(format!("client-{number}"))
                 .spawn_scoped(scope, move || run(trial.load.callers, clients, committer, gate))
@@ -52,7 +71,7 @@ pub(super) fn apply(
         }
         let checkpoints =
             checkpoints.as_ref().map(|checkpoints| scope.spawn(|| checkpoints.run(&gate)));
-        let observed = Observer { trial, subject: &committer }.observe(&gate);
+        let observed = Observer { trial, subject: committer }.observe(&gate);
         let clients = handles
             .into_iter()
             .map(|handle| handle.join().map_err(|_| Problem::Failed("a client panicked".into())))
@@ -66,9 +85,7 @@ pub(super) fn apply(
             .transpose()?;
         Ok((observed, clients.into_iter().flatten().collect::<Vec<_>>(), checkpoints))
     })?;
-    let loaded = Loaded::new(clients, checkpoints, observed, &engine)?;
-    committer.close().map_err(|error| Problem::Failed(format!("closing the log: {error}")))?;
-    Ok(loaded)
+    Loaded::new(clients, checkpoints, observed, committer.engine())
 }
 
 /// Divides the clients between threads, in their order.

@@ -5,7 +5,7 @@ use super::*;
 use crate::profile::default_settings;
 
 /// A directory for a log on the disk that the build is on, or `None` with a message.
-fn directory() -> Option<tempfile::TempDir> {
+pub(super) fn directory() -> Option<tempfile::TempDir> {
     let program = std::env::current_exe().expect("this test's own path");
     let folder = program.parent().expect("a folder of the build's own");
     let directory = tempfile::tempdir_in(folder).expect("temporary folder");
@@ -18,14 +18,20 @@ fn directory() -> Option<tempfile::TempDir> {
     }
 }
 
-fn small() -> Settings {
+pub(super) fn small() -> Settings {
     Settings { segment_size_bytes: 256 << 10, engine: "blocking".into(), ..default_settings() }
 }
 
-fn load<'a>(settings: &'a Settings, directory: &'a Path) -> Load<'a> {
+/// A shape that lives as long as the tests do.
+fn fixed(bytes: u64) -> &'static RecordShape {
+    Box::leak(Box::new(RecordShape::fixed(bytes)))
+}
+
+pub(super) fn load<'a>(settings: &'a Settings, directory: &'a Path) -> Load<'a> {
     let (warmup, measured) = (Duration::from_millis(10), Duration::from_millis(40));
     let callers = Callers::Threads;
-    Load { settings, callers, directory, seed: 3, warmup, measured, under_watch: true }
+    let shape = fixed(settings.record_size_bytes);
+    Load { settings, shape, callers, directory, seed: 3, warmup, measured, under_watch: true }
 }
 
 #[test]
@@ -118,4 +124,22 @@ fn a_log_that_is_truncated_under_load_is_verified_as_far_as_it_is_there() {
     assert!(disruptions.near_latency_ns.max() <= found.latency_ns.max());
     assert!(found.verified_records > 0, "{found:?}");
     assert!(found.verified_records < found.commits, "some were truncated: {found:?}");
+}
+
+#[test]
+fn sizes_and_tenants_of_a_closed_loop_are_those_that_were_asked_for() {
+    let Some(root) = directory() else { return };
+    let sizes = "mix:100B=50,1100B=50".parse().expect("sizes");
+    let shape = RecordShape { sizes, tenants: 7, compressible: 0.5, trace: None };
+    let settings = Settings { encryption: true, ..small() };
+    for callers in [Callers::Threads, Callers::Tasks] {
+        let directory = root.path().join(format!("{callers:?}"));
+        let measured = Duration::from_millis(200);
+        let load = Load { shape: &shape, callers, measured, ..load(&settings, &directory) };
+        // Every record is compared with what its numbers say, its tenant included.
+        let found = run(&load).expect("a trial");
+        assert!(found.verified_records >= found.commits, "{found:?}");
+        let mean_bytes = found.payload_bytes as f64 / found.commits as f64;
+        assert!((500.0..700.0).contains(&mean_bytes), "{mean_bytes} of 600: {found:?}");
+    }
 }

@@ -35,8 +35,11 @@ impl From<LogRecord> for ReadBack {
 /// What one client submitted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Submitted<'a> {
-    /// LSN of each acknowledged record; the index is its sequence number.
+    /// LSN of each acknowledged record, by sequence number from `first_sequence`.
     pub(super) acknowledged_lsns: &'a [u64],
+    /// Sequence number of the first of them; what was acknowledged before it was given up by a
+    /// truncation.
+    pub(super) first_sequence: u64,
     /// Records submitted, those acknowledged included: the others may be there or not.
     pub(super) count: u64,
     /// LSN that the log was truncated before, 0 if it was not: what was acknowledged below it may
@@ -144,13 +147,14 @@ fn first_lost(number: usize, client: &Submitted<'_>, from: u64, until: u64) -> O
     // One client's LSNs ascend.
     let given_up =
         client.acknowledged_lsns.partition_point(|lsn| *lsn < client.truncated_before_lsn);
-    let from = from.max(given_up as u64);
+    let from = from.max(client.first_sequence + given_up as u64);
     let lsn = acknowledged_lsn(client, from).filter(|_| from < until)?;
     Some(Mismatch::Lost { client: number, sequence: from, lsn })
 }
 
 fn acknowledged_lsn(client: &Submitted<'_>, sequence: u64) -> Option<u64> {
-    client.acknowledged_lsns.get(usize::try_from(sequence).ok()?).copied()
+    let index = sequence.checked_sub(client.first_sequence)?;
+    client.acknowledged_lsns.get(usize::try_from(index).ok()?).copied()
 }
 
 #[cfg(test)]
@@ -182,13 +186,21 @@ mod tests {
             .to_vec()
     }
 
+    fn submitted(
+        acknowledged_lsns: &[u64],
+        first_sequence: u64,
+        truncated_before_lsn: u64,
+    ) -> Submitted<'_> {
+        Submitted { acknowledged_lsns, first_sequence, count: 3, truncated_before_lsn }
+    }
+
     fn verdict_after_truncation(
         records: Vec<ReadBack>,
         truncated_before_lsn: u64,
     ) -> Result<u64, Mismatch> {
         let clients = [
-            Submitted { acknowledged_lsns: &FIRST, count: 3, truncated_before_lsn },
-            Submitted { acknowledged_lsns: &SECOND, count: 3, truncated_before_lsn },
+            submitted(&FIRST, 0, truncated_before_lsn),
+            submitted(&SECOND, 0, truncated_before_lsn),
         ];
         check(records.into_iter().map(Ok), &payloads(), &clients)
     }
@@ -288,12 +300,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_forgot_may_be_there_and_the_rest_has_to_be() {
+        // The first client forgot its record of LSN 1, which was truncated.
+        let clients = [submitted(&FIRST[1..], 1, 2), submitted(&SECOND, 0, 2)];
+        let check =
+            |records: Vec<ReadBack>| check(records.into_iter().map(Ok), &payloads(), &clients);
+        assert_eq!(check(good()), Ok(4), "there, and no longer counted");
+        assert_eq!(check(good().split_off(1)), Ok(4), "gone");
+        let mut lost = good();
+        lost.remove(2);
+        assert_eq!(check(lost), Err(Mismatch::Lost { client: 0, sequence: 1, lsn: 3 }));
+        let mut altered = good();
+        altered[0].payload[20] ^= 1;
+        assert!(matches!(check(altered), Err(Mismatch::Altered { lsn: 1, .. })));
+    }
+
+    #[test]
     fn a_read_error_is_no_end_of_the_log() {
         let records = good().into_iter().map(Ok).chain([Err("I/O error".to_owned())]);
-        let clients = [
-            Submitted { acknowledged_lsns: &FIRST, count: 3, truncated_before_lsn: 0 },
-            Submitted { acknowledged_lsns: &SECOND, count: 3, truncated_before_lsn: 0 },
-        ];
+        let clients = [submitted(&FIRST, 0, 0), submitted(&SECOND, 0, 0)];
         let unreadable = Mismatch::Unreadable { reason: "I/O error".into() };
         assert_eq!(check(records, &payloads(), &clients), Err(unreadable));
     }

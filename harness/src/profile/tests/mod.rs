@@ -1,5 +1,7 @@
 //! Profiles good and bad, the plans they expand to, and the profiles that ship.
 
+mod documented;
+mod load;
 mod planning;
 mod properties;
 mod reading;

@@ -146,3 +146,20 @@ fn zeroed_segments_are_written_twice_and_reserved_ones_once() {
         assert!((bytes - 40.0 * 4.5e6).abs() < 1.0, "{bytes}");
     }
 }
+
+#[test]
+fn what_arrives_is_written_whether_the_log_is_fast_or_slow() {
+    let plan = parse(&format!("{VALID}[load]\nrate = \"1000/s\"\n")).unwrap().plan(0);
+    let settings = &plan.configurations[0].settings;
+    let bytes = |speed| trial_log_bytes(&plan, settings, speed);
+    // 1,000 records of 256 B and their frames, in 0.15 s; each padded to 4 KiB at most.
+    assert_eq!(bytes(1.0), 0.15 * 336_000.0);
+    assert_eq!(bytes(1e6), 0.15 * 1e6);
+    assert_eq!(bytes(1e12), 0.15 * 4_432_000.0);
+    let closed = parse(VALID).unwrap().plan(0);
+    assert_eq!(trial_log_bytes(&closed, settings_of(&closed), 1e6), 0.15 * 1e6);
+}
+
+fn settings_of(plan: &Plan) -> &crate::store::schema::Settings {
+    &plan.configurations[0].settings
+}

@@ -37,8 +37,20 @@ fn what_is_not_said_has_the_documented_default() {
     assert_eq!(profile.text(), VALID);
     let spelled: Vec<String> =
         SettingKey::ALL.map(|key| key.text(&profile.base)).into_iter().collect();
-    let documented =
-        ["4KiB", "256KiB", "0us", "64MiB", "false", "auto", "dsync", "1", "recycle", "256B", "4"];
+    let documented = [
+        "4KiB",
+        "256KiB",
+        "0us",
+        "64MiB",
+        "false",
+        "auto",
+        "dsync",
+        "1",
+        "recycle",
+        "256B",
+        "4",
+        "closed loop",
+    ];
     assert_eq!(spelled, documented);
 }
 
@@ -61,7 +73,20 @@ clients = 1_024
     let spelled = SettingKey::ALL.map(|key| key.text(&profile.base));
     assert_eq!(
         spelled,
-        ["512B", "4KiB", "0us", "1B", "true", "uring", "fdatasync", "64", "none", "0B", "1024"]
+        [
+            "512B",
+            "4KiB",
+            "0us",
+            "1B",
+            "true",
+            "uring",
+            "fdatasync",
+            "64",
+            "none",
+            "0B",
+            "1024",
+            "closed loop"
+        ]
     );
 }
 
@@ -94,7 +119,7 @@ fn unknown_keys_list_the_known_and_suggest_the_nearest() {
     let error = parse(&format!("{VALID}[colour]\n")).unwrap_err();
     assert_eq!((error.position, error.field.as_str()), (at(13, 2), "colour"));
     assert_eq!(error.problem, Problem::UnknownKey { nearest: None });
-    assert_eq!(error.allowed, "name, description, cost, snia_steady_state, run, base, axes");
+    assert_eq!(error.allowed, "name, description, cost, snia_steady_state, run, load, base, axes");
 }
 
 #[test]
@@ -262,10 +287,45 @@ fn names_must_be_fit_for_a_folder_and_sentences_must_say_something() {
 }
 
 #[test]
-fn steady_state_is_not_claimed() {
-    let error = error_of("snia_steady_state = false", "snia_steady_state = true");
-    assert_eq!(error.problem, Problem::NotAValue { value: text("true") });
-    assert_eq!(error.position, at(4, 21));
+fn steady_state_is_claimed_where_rounds_and_warm_up_are_long_enough_and_nowhere_else() {
+    let with = |claim: bool, trial: &str, warmup: &str| {
+        let claim = format!("snia_steady_state = {claim}");
+        parse(
+            &VALID
+                .replace("snia_steady_state = false", &claim)
+                .replace("trial = \"120ms\"", trial)
+                .replace("\"30ms\"", &format!("{warmup:?}")),
+        )
+    };
+    for (trial, warmup) in [
+        ("trial = \"120ms\"", "30ms"),
+        ("trial = \"10min\"", "3s"),
+        ("round = \"59s\"", "3s"),
+        ("round = \"60s\"", "2999ms"),
+        ("round = \"2min\"", "5s"),
+    ] {
+        let error = with(true, trial, warmup).expect_err(trial);
+        assert_eq!(error.problem, Problem::NotAValue { value: text("true") }, "{trial} {warmup}");
+        assert_eq!(error.position, at(4, 21));
+        assert!(error.allowed.contains("`round` of 60s or longer"), "{error}");
+    }
+    for (round, warmup) in [("60s", "3s"), ("2min", "6s")] {
+        let profile = with(true, &format!("round = {round:?}"), warmup).unwrap();
+        assert!(profile.snia_steady_state, "{round}");
+        assert_eq!(profile.trial, 5 * profile.round.unwrap(), "five of them are what is measured");
+    }
+    let short = with(false, "round = \"1s\"", "0s").unwrap();
+    assert_eq!(short.plan(0).round_seconds, Some(1.0));
+    assert_eq!(short.plan(0).trial_seconds, 5.0);
+}
+
+#[test]
+fn a_trial_has_one_length_or_rounds() {
+    let error = error_of("warmup", "round = \"1s\"\nwarmup");
+    assert_eq!(error.problem, Problem::Contradicts { other: "run.trial" });
+    assert_eq!((error.field.as_str(), error.position), ("run.round", at(7, 9)));
+    let error = error_of("trial = \"120ms\"", "");
+    assert_eq!((error.field.as_str(), error.problem), ("run.trial", Problem::Missing));
 }
 
 #[test]

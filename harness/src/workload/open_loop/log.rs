@@ -79,6 +79,19 @@ pub(crate) struct OpenMeasurement {
     pub(crate) verified_records: u64,
 }
 
+impl OpenMeasurement {
+    /// The parts of the latency with the names they are stored by.
+    pub(crate) fn parts_ns(&self) -> [(&'static str, &Histogram<u64>); 5] {
+        [
+            ("service", &self.answers.service_ns),
+            ("lag", &self.answers.lag_ns),
+            ("own-lag", &self.answers.own_lag_ns),
+            ("group-wait", &self.group_wait_ns),
+            ("submit-to-complete", &self.submit_to_complete_ns),
+        ]
+    }
+}
+
 /// Offers the load.
 ///
 /// # Errors
@@ -98,6 +111,7 @@ pub(crate) fn run_open(load: &OpenLoad<'_>) -> Result<OpenMeasurement, Problem> 
     let (answers, acknowledged_lsns) = accounts.close();
     let submitted = Submitted {
         acknowledged_lsns: &acknowledged_lsns,
+        first_sequence: 0,
         count: acknowledged_lsns.len() as u64,
         truncated_before_lsn: 0,
     };

@@ -18,4 +18,4 @@ use hdrhistogram::Histogram;
 pub(crate) use accounts::Answers;
 pub(crate) use log::{OpenLoad, OpenMeasurement, run_open};
 pub(crate) use overhead::overhead_ns_per_record;
-pub(crate) use pace::Pace;
+pub(crate) use pace::{Fault, Pace};

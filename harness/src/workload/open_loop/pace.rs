@@ -5,6 +5,7 @@
 use hdrhistogram::Histogram;
 
 use super::Answers;
+use crate::units::format_share;
 
 /// Least share of the records due that have to become durable in the measured time.
 const ACHIEVED_RATIO_MIN: f64 = 0.97;
@@ -33,6 +34,40 @@ pub(crate) enum Pace {
     Growing { first: f64, last: f64 },
     /// The generator was late by itself, so that the load was not the one that was asked for.
     GeneratorLate { lag_ratio: f64 },
+}
+
+/// What follows where a load was not kept: its numbers are none of the log's at that rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The log's: it did not keep up, or made its caller wait.
+    Overloaded(String),
+    /// The generator's own.
+    Invalid(String),
+}
+
+impl Pace {
+    /// What went wrong, in a sentence; `None` if nothing did.
+    pub(crate) fn fault(self) -> Option<Fault> {
+        let overloaded = |reason: String| Some(Fault::Overloaded(reason));
+        match self {
+            Self::Kept => None,
+            Self::Behind { achieved_ratio } => overloaded(format!(
+                "only {} of what was due became durable in time",
+                format_share(achieved_ratio)
+            )),
+            Self::Growing { first, last } => {
+                overloaded(format!("the backlog grew from {first:.0} records to {last:.0}"))
+            }
+            Self::HeldUp { lag_ratio } => overloaded(format!(
+                "the log held its caller up: the p99 of the lag is {} of the p99 latency",
+                format_share(lag_ratio)
+            )),
+            Self::GeneratorLate { lag_ratio } => Some(Fault::Invalid(format!(
+                "the generator was late by itself: the p99 of its lag is {} of the p99 latency",
+                format_share(lag_ratio)
+            ))),
+        }
+    }
 }
 
 impl Answers {
