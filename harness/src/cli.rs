@@ -8,6 +8,7 @@ mod compare;
 mod doctor;
 mod manual;
 mod recommend;
+mod sweep;
 mod torture;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ use manual::{COMPLETIONS_EXAMPLES, COMPLETIONS_LONG, MAN_EXAMPLES, MAN_LONG};
 pub(crate) use manual::{CompletionsArgs, ManArgs};
 pub(crate) use recommend::{Objective, RecommendArgs};
 use recommend::{RECOMMEND_EXAMPLES, RECOMMEND_LONG};
+pub(crate) use sweep::SweepArgs;
+use sweep::{SWEEP_EXAMPLES, SWEEP_LONG};
 use torture::{TORTURE_EXAMPLES, TORTURE_LONG};
 pub(crate) use torture::{TortureArgs, VictimArgs};
 
@@ -42,19 +45,6 @@ const OVERVIEW: &str = "\
 Plimsoll measures how fast a disk can make a write-ahead log durable, and finds the settings to run \
 the log with on that disk. Every record that a trial acknowledged is read back and compared: a trial \
 that lost one has failed, whatever its speed.";
-
-const SWEEP_LONG: &str = "\
-Measures every combination of the settings in PROFILE, in randomised blocks, with a real log in the \
-target directory. Then writes the results, a report and the recommended settings to a new folder \
-under the output directory. It writes to the disk as fast as the disk allows; the profile says how \
-long it takes and how much it writes, and --dry-run computes it without writing anything.";
-
-const SWEEP_EXAMPLES: &str = "\
-Examples:
-  plimsoll sweep profiles/quick.toml --dry-run
-  plimsoll sweep profiles/quick.toml
-  plimsoll sweep profiles/nightly.toml --target /mnt/nvme/plimsoll-data --out results
-  plimsoll sweep profiles/quick.toml --seed 7 --quiet";
 
 const REPORT_LONG: &str = "\
 Writes summary.csv, analysis.json, the plots, report.html and recommended.toml of a stored run \
@@ -170,35 +160,6 @@ pub(crate) const SPIN_VERB: &str = "__spin";
 /// See [`SPIN_VERB`].
 pub(crate) const VICTIM_VERB: &str = "__commit";
 
-/// Arguments of `plimsoll sweep`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SweepArgs {
-    /// Profile to run: a TOML file that says what to vary and for how long
-    #[arg(value_name = "PROFILE")]
-    pub profile: PathBuf,
-
-    /// Directory to measure in, on the disk to measure; created when missing, and emptied of the
-    /// sweep's own files afterwards
-    #[arg(long, value_name = "DIR", default_value = "plimsoll-data")]
-    pub target: PathBuf,
-
-    /// Directory under which the run's folder is made
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    pub out: PathBuf,
-
-    /// Seed of the trials' order, the payloads and the bootstrap; chosen and recorded when absent
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-
-    /// Print the plan, how long it takes and what it writes, and stop
-    #[arg(long)]
-    pub dry_run: bool,
-
-    /// Print nothing but errors and where the report is
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
 /// Arguments of `plimsoll report`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReportArgs {
@@ -290,31 +251,6 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn sweep_has_the_documented_defaults() {
-        let Verb::Sweep(sweep) = parse(&["sweep", "p.toml"]).unwrap().verb else {
-            panic!("not a sweep");
-        };
-        assert_eq!(sweep.profile, Path::new("p.toml"));
-        assert_eq!(sweep.target, Path::new("plimsoll-data"));
-        assert_eq!(sweep.out, Path::new("results"));
-        assert_eq!(sweep.seed, None);
-        assert!(!sweep.dry_run && !sweep.quiet);
-    }
-
-    #[test]
-    fn sweep_takes_every_option() {
-        let words = "sweep p.toml --target /d --out o --seed 18446744073709551615 --dry-run -q";
-        let words: Vec<&str> = words.split(' ').collect();
-        let Verb::Sweep(sweep) = parse(&words).unwrap().verb else {
-            panic!("not a sweep");
-        };
-        assert_eq!(sweep.target, Path::new("/d"));
-        assert_eq!(sweep.out, Path::new("o"));
-        assert_eq!(sweep.seed, Some(u64::MAX));
-        assert!(sweep.dry_run && sweep.quiet);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
+use serde::Serialize;
 
 use crate::capacity;
 use crate::cli::RecommendArgs;
@@ -15,7 +16,9 @@ use crate::report::{self, Style, capacity_summary, terminal_summary, write_capac
 use crate::store::RunFolder;
 use crate::store::capacity::{CapacityAnalysis, CapacityFolder};
 use crate::store::certificate::{Certificate, RECOMMENDED, Standing, certified_settings, run_of};
-use crate::store::schema::{Analysis, Manifest, TrialResult, TrialStatus};
+use crate::store::schema::{
+    Analysis, Manifest, RunStatus, SCHEMA_VERSION, Settings, TrialResult, TrialStatus,
+};
 
 /// Columns where the output is no terminal.
 const WIDTH_DEFAULT: u16 = 100;
@@ -33,6 +36,43 @@ pub(crate) struct Conclusion {
     pub(crate) uncertified: bool,
     /// Whether a trial lost or altered a record, or its log failed.
     pub(crate) trial_failed: bool,
+    /// How the run ended.
+    status: RunStatus,
+    /// The recommended settings.
+    settings: Option<Settings>,
+    /// The answer.
+    analysis: Analysis,
+}
+
+/// What `plimsoll sweep --json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema_version: &'a str,
+    run: &'a Path,
+    status: RunStatus,
+    report_html: &'a Path,
+    recommended_toml: Option<PathBuf>,
+    settings: Option<&'a Settings>,
+    analysis: &'a Analysis,
+}
+
+impl Conclusion {
+    /// Everything a script may want of the run in `folder`, as JSON.
+    ///
+    /// # Errors
+    /// When a number in it is none.
+    pub(crate) fn document(&self, folder: &Path) -> Result<String> {
+        let document = Document {
+            schema_version: SCHEMA_VERSION,
+            run: folder,
+            status: self.status,
+            report_html: &self.report_html,
+            recommended_toml: self.recommended.then(|| folder.join(RECOMMENDED)),
+            settings: self.settings.as_ref(),
+            analysis: &self.analysis,
+        };
+        serde_json::to_string_pretty(&document).context("the answer has no JSON form")
+    }
 }
 
 /// Writes `analysis.json`, `recommended.toml`, `summary.csv`, the plots and `report.html` of the
@@ -63,12 +103,16 @@ pub(crate) fn conclude(folder: &Path) -> Result<Conclusion> {
     }
     let written = report::write_all(&folder, &manifest, &trials, &analysis, standing.as_ref())?;
     let is_failure = |trial: &TrialResult| matches!(trial.status, TrialStatus::Failed { .. });
+    let screened = folder.screening().trials()?;
     Ok(Conclusion {
         summary: terminal_summary(&manifest, &trials, &analysis, standing.as_ref(), style()),
         report_html: written.report_html,
         recommended: analysis.recommendation.is_some(),
         uncertified: standing.is_some_and(|standing| !matches!(standing, Standing::OfThese(_))),
-        trial_failed: trials.iter().any(is_failure),
+        trial_failed: trials.iter().chain(&screened).any(is_failure),
+        status: manifest.status,
+        settings: analysis.recommended(&manifest).map(|chosen| chosen.settings.clone()),
+        analysis,
     })
 }
 

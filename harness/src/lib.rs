@@ -119,13 +119,14 @@ fn doctor_verb(args: &DoctorArgs) -> u8 {
 }
 
 fn sweep_verb(args: &SweepArgs) -> u8 {
+    let told = Told::of(args.json, args.quiet);
     match sweep::run(args) {
         Ok(Outcome::Planned(plan)) => {
             print(&plan);
             EXIT_PASS
         }
         Ok(Outcome::Ran { folder, interrupted }) => {
-            let code = conclude_and_print(&folder, args.quiet);
+            let code = conclude_and_print(&folder, told);
             if interrupted { EXIT_INTERRUPTED } else { code }
         }
         Err(error) => {
@@ -140,7 +141,7 @@ fn sweep_verb(args: &SweepArgs) -> u8 {
 
 fn report_verb(args: &ReportArgs) -> u8 {
     match run_kind(&args.run) {
-        Ok(RunKind::Sweep) => conclude_and_print(&args.run, false),
+        Ok(RunKind::Sweep) => conclude_and_print(&args.run, Told::People),
         Ok(RunKind::Capacity) => conclude_capacity_and_print(&args.run, Told::People),
         Err(error) => {
             complain(&format!("{error:#}"));
@@ -150,11 +151,7 @@ fn report_verb(args: &ReportArgs) -> u8 {
 }
 
 fn capacity_verb(args: &CapacityArgs) -> u8 {
-    let told = match (args.json, args.quiet) {
-        (true, _) => Told::Programs,
-        (_, true) => Told::Nobody,
-        _ => Told::People,
-    };
+    let told = Told::of(args.json, args.quiet);
     match capacity::run(args) {
         Ok(capacity::Outcome::Planned(plan)) => {
             print(&plan);
@@ -174,6 +171,16 @@ enum Told {
     People,
     Programs,
     Nobody,
+}
+
+impl Told {
+    fn of(json: bool, quiet: bool) -> Self {
+        match (json, quiet) {
+            (true, _) => Self::Programs,
+            (_, true) => Self::Nobody,
+            _ => Self::People,
+        }
+    }
 }
 
 /// Makes everything that follows from a stored capacity run, and says it.
@@ -344,16 +351,25 @@ fn certify_and_report(args: &CertifyArgs) -> Result<u8, Failure> {
 }
 
 /// Makes everything that follows from a stored run, and says where it is.
-fn conclude_and_print(folder: &Path, quiet: bool) -> u8 {
+fn conclude_and_print(folder: &Path, told: Told) -> u8 {
     match conclude(folder) {
         Ok(conclusion) => {
-            if !quiet {
-                print(&format!("{}\n", conclusion.summary));
-                if conclusion.uncertified {
-                    print(&format!("Next: plimsoll certify {}\n\n", folder.display()));
+            match told {
+                Told::People => {
+                    print(&format!("{}\n", conclusion.summary));
+                    if conclusion.uncertified {
+                        print(&format!("Next: plimsoll certify {}\n\n", folder.display()));
+                    }
                 }
+                Told::Programs => match conclusion.document(folder) {
+                    Ok(json) => print(&format!("{json}\n")),
+                    Err(error) => complain(&format!("{error:#}")),
+                },
+                Told::Nobody => {}
             }
-            print(&format!("{}\n", conclusion.report_html.display()));
+            if told != Told::Programs {
+                print(&format!("{}\n", conclusion.report_html.display()));
+            }
             exit_code(&conclusion)
         }
         Err(error) => {

@@ -30,8 +30,8 @@ use crate::units::format_seconds;
 
 pub(crate) use crate::profile::error::ProfileError;
 pub(crate) use crate::profile::plan::{
-    ASSUMED_LOG_BYTES_PER_SECOND, assumed_overhead_seconds, block_order, longest, plan_cost,
-    plan_written_bytes, trial_log_bytes,
+    ASSUMED_LOG_BYTES_PER_SECOND, Levels, PlannedTrial, assumed_overhead_seconds, block_order,
+    longest, plan_cost, plan_written_bytes, trial_log_bytes,
 };
 pub(crate) use crate::profile::setting::{SettingKey, default_settings};
 

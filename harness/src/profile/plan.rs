@@ -9,26 +9,88 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use sha2::{Digest, Sha256};
 
-use crate::profile::Profile;
+use crate::profile::{Profile, ProfileAxis};
 use crate::store::schema::{Axis, Configuration, Plan, STEADY_ROUNDS_MAX, Settings};
+
+/// Levels of one axis, by their number in the profile.
+pub(crate) type Levels = Vec<usize>;
 
 impl Profile {
     /// Expands the profile into every combination of its axes' levels, the last axis fastest. The
     /// sentinel is the combination of the first levels.
     pub(crate) fn plan(&self, seed: u64) -> Plan {
-        let axes = self.axes.iter().map(|axis| Axis {
-            name: axis.key.name().to_string(),
-            levels: axis.levels.iter().map(|level| axis.key.text(level)).collect(),
+        let all: Vec<Levels> =
+            self.axes.iter().map(|axis| (0..axis.levels.len()).collect()).collect();
+        self.plan_over(&all, self.blocks, seed)
+    }
+
+    /// Every combination of those levels of each axis that are `kept`, in blocks. An axis of which
+    /// one of several is kept is held there: it is no axis of that plan.
+    pub(crate) fn plan_over(&self, kept: &[Levels], blocks: u32, seed: u64) -> Plan {
+        let count: usize = kept.iter().map(Vec::len).product();
+        let combinations: Vec<Levels> = (0..count)
+            .map(|index| {
+                // The index's digits in the mixed radix of the level counts.
+                let mut rest = index;
+                let mut levels: Levels = kept
+                    .iter()
+                    .rev()
+                    .map(|kept| {
+                        let level = kept[rest % kept.len()];
+                        rest /= kept.len();
+                        level
+                    })
+                    .collect();
+                levels.reverse();
+                levels
+            })
+            .collect();
+        let axes = self.axes.iter().zip(kept);
+        let varied = axes.filter(|(axis, kept)| kept.len() > 1 || axis.levels.len() == 1);
+        let axes = varied.map(|(axis, kept)| axis.described(kept)).collect();
+        self.plan_of(axes, 'c', &combinations, blocks, seed)
+    }
+
+    /// Some combinations of levels of all axes, named by a letter and their number, in blocks. The
+    /// first one is the sentinel.
+    pub(crate) fn plan_of_some(
+        &self,
+        letter: char,
+        combinations: &[Levels],
+        blocks: u32,
+        seed: u64,
+    ) -> Plan {
+        self.plan_of(self.all_axes(), letter, combinations, blocks, seed)
+    }
+
+    /// Every axis with all its levels.
+    pub(crate) fn all_axes(&self) -> Vec<Axis> {
+        let all = |axis: &ProfileAxis| axis.described(&(0..axis.levels.len()).collect());
+        self.axes.iter().map(all).collect()
+    }
+
+    fn plan_of(
+        &self,
+        axes: Vec<Axis>,
+        letter: char,
+        combinations: &[Levels],
+        blocks: u32,
+        seed: u64,
+    ) -> Plan {
+        let digits = combinations.len().saturating_sub(1).to_string().len().max(2);
+        let id = |index: usize| format!("{letter}{index:0digits$}");
+        let configurations = combinations.iter().enumerate().map(|(index, levels)| {
+            let mut settings = self.base.clone();
+            for (axis, level) in self.axes.iter().zip(levels) {
+                axis.key.copy(&axis.levels[*level], &mut settings);
+            }
+            Configuration { id: id(index), settings }
         });
-        let count: usize = self.axes.iter().map(|axis| axis.levels.len()).product();
-        let digits = (count - 1).to_string().len().max(2);
-        let configurations: Vec<Configuration> =
-            (0..count).map(|index| self.configuration(index, digits)).collect();
         Plan {
-            axes: axes.collect(),
-            sentinel: configurations[0].id.clone(),
-            configurations,
-            blocks: self.blocks,
+            axes,
+            sentinel: id(0),
+            configurations: configurations.collect(),
+            blocks,
             trial_seconds: self.trial.as_secs_f64(),
             warmup_seconds: self.warmup.as_secs_f64(),
             seed,
@@ -36,18 +98,12 @@ impl Profile {
             round_seconds: self.round.map(|round| round.as_secs_f64()),
         }
     }
+}
 
-    /// The `index`-th combination: the index's digits in the mixed radix of the level counts, the
-    /// last axis least significant, are the levels.
-    fn configuration(&self, index: usize, digits: usize) -> Configuration {
-        let mut settings = self.base.clone();
-        let mut rest = index;
-        for axis in self.axes.iter().rev() {
-            let level = &axis.levels[rest % axis.levels.len()];
-            axis.key.copy(level, &mut settings);
-            rest /= axis.levels.len();
-        }
-        Configuration { id: format!("c{index:0digits$}"), settings }
+impl ProfileAxis {
+    fn described(&self, kept: &Levels) -> Axis {
+        let text = |level: &usize| self.key.text(&self.levels[*level]);
+        Axis { name: self.key.name().to_string(), levels: kept.iter().map(text).collect() }
     }
 }
 

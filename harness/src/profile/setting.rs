@@ -125,6 +125,17 @@ impl SettingKey {
         }
     }
 
+    /// Whether its values are kinds of things, with no order in which one lies between two others.
+    pub(crate) const fn is_kind(self) -> bool {
+        matches!(self, Self::Encryption | Self::Engine | Self::Durability | Self::Preparation)
+    }
+
+    /// Whether it is nobody's to choose for the sake of speed: it describes the load, or what the
+    /// user requires.
+    pub(crate) const fn is_given(self) -> bool {
+        matches!(self, Self::Encryption | Self::RecordSize | Self::Clients)
+    }
+
     /// The values it may have, for people.
     pub(super) fn allowed(self) -> String {
         match self {

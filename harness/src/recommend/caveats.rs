@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::profile::SettingKey;
 use crate::stats::{MIN_BLOCKS, geometric_mean};
+use crate::store::parts::part_caveats;
 use crate::store::schema::{
     Analysis, Environment, Manifest, RunStatus, Settings, Steadiness, TrialResult,
 };
@@ -32,6 +33,7 @@ pub(crate) fn caveats(
     undecided: &[String],
 ) -> Vec<String> {
     let mut found = broken_configurations(manifest, observations);
+    found.extend(part_caveats(manifest));
     found.extend(block_caveats(manifest, observations));
     found.extend(unsettled(observations, choice));
     if !undecided.is_empty() {

@@ -32,6 +32,7 @@ use hdrhistogram::Histogram;
 
 use crate::stats::Bootstrap;
 use crate::store::observations;
+use crate::store::parts::held_reasons;
 use crate::store::schema::{
     Analysis, Ceiling, FrontPoint, Knee, Manifest, Recommendation, Refusal, SCHEMA_VERSION,
     TrialResult,
@@ -95,9 +96,11 @@ pub(crate) fn analyse(
     match refuse(&evidence).map_or_else(|| field.decide(&observations, question), Err) {
         Ok(choice) => {
             analysis.knee = field.bend.map(|bend| field.knee(&observations, bend, &choice));
+            let mut reasons = reasons::reasons(plan, &choice, &analysis.axes);
+            reasons.extend(held_reasons(manifest));
             analysis.recommendation = Some(Recommendation {
                 config_id: plan.configurations[choice.config].id.clone(),
-                reasons: reasons::reasons(plan, &choice, &analysis.axes),
+                reasons,
                 caveats: caveats::caveats(
                     manifest,
                     &observations,

@@ -41,6 +41,7 @@ pub(crate) fn terminal_summary(
         legend(&mut output, &view);
     }
     refused(&mut output, &view);
+    screened(&mut output, manifest);
     conclusions(&mut output, &view);
     output.text
 }
@@ -150,6 +151,18 @@ fn refused(output: &mut Output, view: &View<'_>) {
     output.heading("Could not run");
     for (word, reason, times) in reasons {
         output.item(&format!("{times} {word}"), reason, 12);
+    }
+}
+
+/// What was found out before the plan.
+fn screened(output: &mut Output, manifest: &Manifest) {
+    let Some(screening) = &manifest.screening else { return };
+    output.heading("Screened first");
+    if screening.axes.is_empty() {
+        output.paragraph("The run ended before its screening was through.");
+    }
+    for axis in &screening.axes {
+        output.item(&axis.axis, &axis.sentence, 14);
     }
 }
 

@@ -81,6 +81,28 @@ impl Drop for Scratch {
     }
 }
 
+/// Removes what a killed process left in `target`. Its number may be in use again by now: what is in
+/// the way of a running process stays.
+pub(crate) fn remove_left_behind(target: &Path, process_id: u32) -> Result<()> {
+    let is_somebody_else =
+        process_id != process::id() && Path::new("/proc").join(process_id.to_string()).exists();
+    let entries = match fs::read_dir(target) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        read => read.with_context(|| format!("cannot list {}", target.display()))?,
+    };
+    let prefix = format!("{PREFIX}{process_id}-");
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot list {}", target.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_left = name.strip_prefix(&prefix).is_some_and(|rest| rest.parse::<u32>().is_ok());
+        if is_left && !is_somebody_else {
+            fs::remove_dir_all(&path)
+                .with_context(|| format!("cannot remove {}; remove it by hand", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +136,31 @@ mod tests {
         let kept = Scratch::create(target.path(), &interrupts).expect("third").keep();
         assert!(kept.exists());
         assert!(leftover.join("precious").exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_and_nothing_else() {
+        let target = tempfile::tempdir().expect("temporary folder");
+        // The largest number that a process can have, and one that is running: the first of all.
+        let (dead, running) = (4_194_304, 1);
+        let left = format!("{PREFIX}{dead}-0");
+        let kept = [
+            format!("{PREFIX}{dead}-mine"),
+            format!("{PREFIX}{dead}1-0"),
+            format!("{PREFIX}{running}-0"),
+            "precious".to_owned(),
+        ];
+        for name in kept.iter().chain([&left]) {
+            fs::create_dir(target.path().join(name)).expect("a folder");
+        }
+        fs::write(target.path().join(&left).join("wal-1.seg"), "x").expect("a file");
+        for process_id in [dead, running] {
+            remove_left_behind(target.path(), process_id).expect("removed");
+        }
+        let mut kept = kept.to_vec();
+        kept.sort();
+        assert_eq!(names(target.path()), kept);
+        remove_left_behind(&target.path().join("missing"), dead).expect("nothing to remove");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The statistics behind every number a person acts on: centres, quantiles, bootstrap intervals,
-//! matched ratios, the noise floor, rank tests, change points and steady state. Pure functions over
+//! matched ratios, the noise floor, rank tests, least squares, change points and steady state. Pure functions over
 //! slices: no clock, no files, and the same seed always gives the same answer.
 //!
 //! Values that are not finite are left out everywhere, so one broken trial cannot turn a whole
@@ -7,6 +7,7 @@
 
 mod bootstrap;
 mod change_points;
+mod least_squares;
 mod percentile;
 mod rank;
 mod ratio;
@@ -17,6 +18,7 @@ pub(crate) mod truth;
 
 pub(crate) use bootstrap::{Bootstrap, MIN_BLOCKS};
 pub(crate) use change_points::{Shift, ShiftRules, find_shifts};
+pub(crate) use least_squares::least_squares;
 pub(crate) use percentile::{quantile_interval, samples_to_support, supports};
 pub(crate) use rank::{holm, mann_whitney_p, signed_rank_p};
 pub(crate) use ratio::{Pair, invert, log_ratio};

@@ -9,8 +9,10 @@ mod files;
 pub(crate) mod identity;
 mod journal;
 mod latency;
+mod lock;
 pub(crate) mod measured;
 pub(crate) mod observations;
+pub(crate) mod parts;
 pub(crate) mod quantity;
 pub(crate) mod schema;
 #[cfg(test)]
@@ -33,11 +35,13 @@ use schema::{Analysis, Manifest, SCHEMA_VERSION, TrialResult, TrialStatus};
 
 pub(crate) use files::{parse_json, unusable};
 pub(crate) use latency::{empty_histogram_ns, from_hlog, to_hlog, to_hlog_with_intervals};
+pub(crate) use lock::RunLock;
 
 const MANIFEST: &str = "manifest.json";
 const JOURNAL: &str = "journal.ndjson";
 const ANALYSIS: &str = "analysis.json";
 const TRIALS: &str = "trials";
+const SCREENING: &str = "screening";
 const LATENCY: &str = "latency.hlog";
 
 /// Longest part of a folder's name that a host or a profile may take, in characters.
@@ -100,6 +104,19 @@ impl RunFolder {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the trials of the run's screening lie: like a run's own, below it, without a manifest.
+    pub(crate) fn screening(&self) -> Self {
+        Self { path: self.path.join(SCREENING) }
+    }
+
+    /// Takes the lock of whoever measures into the folder; `None` when somebody has it.
+    ///
+    /// # Errors
+    /// When the folder cannot be opened or locked.
+    pub(crate) fn lock(&self) -> Result<Option<RunLock>> {
+        RunLock::take(&self.path)
     }
 
     /// Replaces `manifest.json`.

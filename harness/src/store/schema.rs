@@ -3,9 +3,13 @@
 //! Everything that reports, compares or recommends reads these and never a live run, so the same
 //! stored bytes always give the same answer. Units are in the names.
 
+mod parts;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use parts::{ScreenedAxis, Screening, Session, SplitBlock};
 
 /// Version of the files described here, `major.minor`. Readers refuse an unknown major version.
 pub(crate) const SCHEMA_VERSION: &str = "1.1";
@@ -446,6 +450,25 @@ pub(crate) struct Manifest {
     pub environment_before: Environment,
     /// See above.
     pub environment_after: Option<Environment>,
+    /// Whether the device's own speed was not wanted (`--no-ceiling`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_ceiling: bool,
+    /// The time that the run was given (`--time`), seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_seconds: Option<f64>,
+    /// What came before the plan, where the time given was too short for every combination. Until
+    /// it is through, the plan is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screening: Option<Screening>,
+    /// The stretches that the run was measured in, in order: one, and one more for each time that
+    /// it was resumed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<Session>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A value with its 95 % interval.

@@ -353,6 +353,10 @@ fn manifest(plan: Plan) -> Manifest {
         }),
         environment_before: environment,
         environment_after: None,
+        without_ceiling: false,
+        time_seconds: None,
+        screening: None,
+        sessions: Vec::new(),
     }
 }
 

@@ -2,40 +2,39 @@
 //!
 //! The order of things is the point here: what could refuse the run is checked before anything is
 //! written, the manifest is there before the first trial, each trial is stored before the next one
-//! starts, and whatever ends a run early, whole trials are kept. What the numbers mean is for
-//! those who read the folder.
+//! starts, and whatever ends a run early, whole trials are kept and the run can be resumed. What the
+//! numbers mean is for those who read the folder.
 
 mod outcome;
 mod preflight;
 mod preview;
 mod progress;
+mod resume;
 mod rounds;
+mod run;
+mod screening;
+mod session;
+mod stored;
 mod trial;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::cli::SweepArgs;
 use crate::host;
-use crate::measure::{CeilingOptions, measure_ceiling};
 use crate::profile::Profile;
-use crate::scratch::{Interrupts, Scratch};
+use crate::scratch::Interrupts;
 use crate::store::RunFolder;
-use crate::store::schema::{Ceiling, Environment, Manifest, Plan, RunStatus};
+use crate::store::schema::{Environment, Manifest, Plan, RunStatus, Screening};
 
 use preflight::Target;
-use progress::Progress;
-use rounds::Rounds;
-
-/// The ceiling takes as long as this many trials, within bounds, for each of its two parts.
-const CEILING_TRIALS: f64 = 4.0;
-const CEILING_SECONDS_MIN: f64 = 0.5;
-const CEILING_SECONDS_MAX: f64 = 5.0;
+use run::{Run, ceiling_seconds};
+use screening::Approach;
 
 /// What a sweep came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,105 +68,70 @@ impl fmt::Display for SweepError {
     }
 }
 
-/// Runs the sweep that the command line asks for.
+/// Runs the sweep that the command line asks for, or goes on with one.
 ///
 /// # Errors
 /// See [`SweepError`]; each is one sentence that says what to do.
 pub(crate) fn run(args: &SweepArgs) -> Result<Outcome, SweepError> {
-    let profile = Profile::load(&args.profile).map_err(|error| SweepError::Usage(error.into()))?;
+    match (&args.resume, &args.profile) {
+        (Some(folder), _) => resume::resume(args, folder),
+        (None, Some(path)) => {
+            let profile = Profile::load(path).map_err(|error| SweepError::Usage(error.into()))?;
+            start(args, &profile)
+        }
+        (None, None) => Err(SweepError::Usage(anyhow!("name a profile, or a run to resume"))),
+    }
+}
+
+fn start(args: &SweepArgs, profile: &Profile) -> Result<Outcome, SweepError> {
     // Short enough to be typed again.
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let plan = profile.plan(seed);
+    let before_trials = if args.no_ceiling { 0.0 } else { ceiling_seconds(profile.trial) };
+    let approach = Approach::choose(profile, seed, args.time, before_trials)?;
     let environment = host::capture(&args.target);
     if args.dry_run {
-        return Ok(Outcome::Planned(preview::text(&profile, &plan, &environment)));
+        return Ok(Outcome::Planned(preview::text(profile, args, &approach, &environment)));
     }
 
+    let began = Instant::now();
     let interrupts = Interrupts::install().map_err(SweepError::Broken)?;
     let target = Target::prepare(&args.target, &interrupts)?;
-    let free = preflight::check_space(&plan, environment.free_bytes, None);
+    let free = preflight::check_space(approach.first_plan(), environment.free_bytes, None);
     if let Err(error) = free {
         target.undo();
         return Err(SweepError::Refused(error));
     }
     // Again, now that the target exists.
     let environment = host::capture(&args.target);
-    let mut manifest = manifest(&profile, plan, environment);
-    let folder = RunFolder::create(&args.out, &mut manifest).map_err(|error| {
+    let mut manifest = manifest(profile, args, approach, environment);
+    let made = RunFolder::create(&args.out, &mut manifest).and_then(|folder| {
+        let lock = folder.lock()?;
+        Ok((folder, lock))
+    });
+    let (folder, _lock) = made.map_err(|error| {
         target.undo();
         SweepError::Usage(error)
     })?;
-    let run = Run { profile: &profile, target: &target, folder: &folder, interrupts: &interrupts };
-    let interrupted = run.measure(&mut manifest, Progress::new(args.quiet))?;
+    let run = Run { profile, target: &target, folder: &folder, interrupts: &interrupts, began };
+    let interrupted = run.measure(&mut manifest, args.quiet)?;
     Ok(Outcome::Ran { folder: folder.path().to_path_buf(), interrupted })
 }
 
-/// A run under way.
-struct Run<'a> {
-    profile: &'a Profile,
-    target: &'a Target,
-    folder: &'a RunFolder,
-    interrupts: &'a Interrupts,
-}
-
-impl Run<'_> {
-    /// Measures the ceiling and the blocks, and finishes the manifest. Returns whether Ctrl-C
-    /// ended it.
-    fn measure(&self, manifest: &mut Manifest, progress: Progress) -> Result<bool, SweepError> {
-        let began = Instant::now();
-        let kept = || {
-            format!("the sweep broke off; what was measured is in {}", self.folder.path().display())
-        };
-        let ceiling = self.ceiling(manifest).with_context(kept).map_err(SweepError::Broken)?;
-        let space = preflight::check_space(
-            &manifest.plan,
-            host::capture(self.target.path()).free_bytes,
-            Some(ceiling.durable_bytes_per_second),
-        );
-        manifest.ceiling = Some(ceiling);
-        if let Err(error) = space {
-            self.finish(manifest, RunStatus::Failed).map_err(SweepError::Broken)?;
-            return Err(SweepError::Refused(error));
+fn manifest(
+    profile: &Profile,
+    args: &SweepArgs,
+    approach: Approach,
+    environment: Environment,
+) -> Manifest {
+    let (plan, screening) = match approach {
+        Approach::Full(plan) => (plan, None),
+        Approach::Screening { plan, design, .. } => {
+            let not_yet = Plan { axes: Vec::new(), configurations: Vec::new(), ..plan.clone() };
+            let plan_sha256 = sha256_of(&plan);
+            (not_yet, Some(Screening { design, plan, plan_sha256, axes: Vec::new() }))
         }
-        self.folder.write_manifest(manifest).with_context(kept).map_err(SweepError::Broken)?;
-        let rounds = Rounds {
-            plan: &manifest.plan,
-            trace: self.profile.trace(),
-            time_budget: self.profile.time_budget,
-            min_blocks: self.profile.min_blocks,
-            began,
-            target: self.target,
-            folder: self.folder,
-            interrupts: self.interrupts,
-        };
-        let status = rounds.run(progress).with_context(kept).map_err(SweepError::Broken)?;
-        self.finish(manifest, status).with_context(kept).map_err(SweepError::Broken)?;
-        Ok(self.interrupts.requested())
-    }
-
-    fn ceiling(&self, manifest: &Manifest) -> Result<Ceiling> {
-        let seconds = (manifest.plan.trial_seconds * CEILING_TRIALS)
-            .clamp(CEILING_SECONDS_MIN, CEILING_SECONDS_MAX);
-        let options = CeilingOptions {
-            physical_block_bytes: manifest.environment_before.physical_block_bytes,
-            duration: Duration::from_secs_f64(seconds),
-        };
-        let scratch = Scratch::create(self.target.path(), self.interrupts)?;
-        let ceiling = measure_ceiling(scratch.path(), &options)?;
-        scratch.remove()?;
-        Ok(ceiling)
-    }
-
-    fn finish(&self, manifest: &mut Manifest, status: RunStatus) -> Result<()> {
-        manifest.status = status;
-        manifest.finished_utc = Some(utc_now());
-        manifest.environment_after = Some(host::capture(self.target.path()));
-        self.folder.write_manifest(manifest)
-    }
-}
-
-fn manifest(profile: &Profile, plan: Plan, environment: Environment) -> Manifest {
-    Manifest {
+    };
+    let mut manifest = Manifest {
         // Both are filled in as the folder is made.
         schema_version: String::new(),
         run_id: String::new(),
@@ -175,7 +139,7 @@ fn manifest(profile: &Profile, plan: Plan, environment: Environment) -> Manifest
         profile_description: profile.description.clone(),
         profile_toml: profile.text().to_owned(),
         snia_steady_state: profile.snia_steady_state,
-        argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        argv: session::argv(),
         started_utc: utc_now(),
         finished_utc: None,
         status: RunStatus::Running,
@@ -184,7 +148,13 @@ fn manifest(profile: &Profile, plan: Plan, environment: Environment) -> Manifest
         ceiling: None,
         environment_before: environment,
         environment_after: None,
-    }
+        without_ceiling: args.no_ceiling,
+        time_seconds: args.time.map(|time| time.as_secs_f64()),
+        screening,
+        sessions: Vec::new(),
+    };
+    session::begin(&mut manifest, 0, None, Vec::new());
+    manifest
 }
 
 /// Of the plan's JSON without white space, as hexadecimal digits.

@@ -2,18 +2,28 @@
 
 use std::fmt::Write;
 
+use super::resume::Missing;
+use super::run::ceiling_seconds;
+use super::screening::{Allowance, Approach};
+use crate::cli::SweepArgs;
 use crate::load::described;
 use crate::profile::{
     ASSUMED_LOG_BYTES_PER_SECOND, Profile, SettingKey, assumed_overhead_seconds, longest,
     plan_cost, plan_written_bytes,
 };
-use crate::store::schema::{Environment, Plan, STEADY_ROUNDS, STEADY_ROUNDS_MAX};
+use crate::store::schema::{Environment, Manifest, Plan, STEADY_ROUNDS, STEADY_ROUNDS_MAX};
 use crate::units::{format_bytes_per_second, format_data, format_seconds};
 
 const NAME_WIDTH: usize = 16;
 
 /// The plan for people. Writing to a String cannot fail, so those results are passed over.
-pub(super) fn text(profile: &Profile, plan: &Plan, environment: &Environment) -> String {
+pub(super) fn text(
+    profile: &Profile,
+    args: &SweepArgs,
+    approach: &Approach,
+    environment: &Environment,
+) -> String {
+    let plan = approach.first_plan();
     let mut text = format!("{}: {}\n\nVaried:\n", profile.name, profile.description);
     for axis in &plan.axes {
         let _ = writeln!(text, "  {:NAME_WIDTH$}{}", axis.name, axis.levels.join(", "));
@@ -33,18 +43,57 @@ pub(super) fn text(profile: &Profile, plan: &Plan, environment: &Environment) ->
         let _ = writeln!(text, "  {:NAME_WIDTH$}{}", "load", described(plan, settings));
     }
     text.push('\n');
-    totals(&mut text, profile, plan, environment);
+    match approach {
+        Approach::Full(plan) => full(&mut text, profile, args, plan),
+        Approach::Screening { plan, design, left } => screened(&mut text, args, plan, design, left),
+    }
+    line(
+        &mut text,
+        "Target",
+        &format!(
+            "{} ({}, {} free), emptied of the sweep's own files after each trial",
+            environment.target,
+            environment.filesystem.as_deref().unwrap_or("unknown file system"),
+            format_data(environment.free_bytes as f64)
+        ),
+    );
+    line(&mut text, "Seed", &plan.seed.to_string());
+    text.push_str("\nNothing was written (--dry-run).\n");
     text
 }
 
-fn totals(text: &mut String, profile: &Profile, plan: &Plan, environment: &Environment) {
-    let cost = plan_cost(plan, assumed_overhead_seconds(plan));
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:18}{value}");
+/// What is left of a stored run.
+pub(super) fn rest(manifest: &Manifest, missing: Missing) -> String {
+    let trials = |count: usize, plan: &Plan| {
+        let per_trial = plan.warmup_seconds + plan.trial_seconds + assumed_overhead_seconds(plan);
+        format!("{count} trials, about {}", format_seconds(count as f64 * per_trial))
     };
+    let mut text = format!("{}: {}\n\n", manifest.run_id, manifest.profile_description);
+    match (missing.screening, &manifest.screening) {
+        (Some(count), Some(screening)) => {
+            line(&mut text, "Screening left", &trials(count, &screening.plan));
+            line(&mut text, "Then", "the settings that it shows to matter, in full");
+        }
+        _ => line(&mut text, "Left", &trials(missing.trials, &manifest.plan)),
+    }
+    if let Some(seconds) = manifest.time_seconds {
+        line(&mut text, "Time given", &format_seconds(seconds));
+    }
+    line(&mut text, "Target", &manifest.environment_before.target);
+    text.push_str("\nNothing was written (--dry-run).\n");
+    text
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name:18}{value}");
+}
+
+fn full(text: &mut String, profile: &Profile, args: &SweepArgs, plan: &Plan) {
+    let cost = plan_cost(plan, assumed_overhead_seconds(plan));
     line(
+        text,
         "Trials",
-        format!(
+        &format!(
             "{} ({} configurations and 2 sentinel runs in each of {} blocks), {} each after \
              {} s of warm-up",
             cost.trials,
@@ -54,7 +103,7 @@ fn totals(text: &mut String, profile: &Profile, plan: &Plan, environment: &Envir
             plan.warmup_seconds
         ),
     );
-    let budget = profile.time_budget.map_or_else(String::new, |budget| {
+    let budget = args.time.or(profile.time_budget).map_or_else(String::new, |budget| {
         format!(
             "; stops after a whole block rather than exceed {}",
             format_seconds(budget.as_secs_f64())
@@ -66,26 +115,68 @@ fn totals(text: &mut String, profile: &Profile, plan: &Plan, environment: &Envir
             format_seconds(plan_cost(&longest(plan), assumed_overhead_seconds(plan)).seconds)
         )
     });
-    line("Time", format!("about {}{longest}{budget}", format_seconds(cost.seconds)));
+    let before = before_trials(args, plan);
+    line(text, "Time", &format!("about {}{longest}{before}{budget}", format_seconds(cost.seconds)));
+    writes(text, plan_written_bytes(plan, ASSUMED_LOG_BYTES_PER_SECOND));
+}
+
+/// What goes before the trials.
+fn before_trials(args: &SweepArgs, plan: &Plan) -> String {
+    if args.no_ceiling {
+        return String::new();
+    }
+    let trial = std::time::Duration::from_secs_f64(plan.trial_seconds);
+    format!(", after {} for the device's own speed", format_seconds(ceiling_seconds(trial)))
+}
+
+/// A screening, and what is known of the rest: how many configurations fit into it.
+fn screened(text: &mut String, args: &SweepArgs, plan: &Plan, design: &str, left: &Allowance) {
+    let cost = plan_cost(plan, assumed_overhead_seconds(plan));
+    line(text, "Design", design);
     line(
+        text,
+        "Screening",
+        &format!(
+            "{} trials ({} of {} combinations and 2 sentinel runs in each of {} blocks), {} s each \
+             after {} s of warm-up; about {}{}",
+            cost.trials,
+            plan.configurations.len(),
+            plan.axes.iter().map(|axis| axis.levels.len()).product::<usize>(),
+            plan.blocks,
+            plan.trial_seconds,
+            plan.warmup_seconds,
+            format_seconds(cost.seconds),
+            before_trials(args, plan)
+        ),
+    );
+    line(
+        text,
+        "Then",
+        &format!(
+            "every combination of the settings that matter, the others held: up to {} \
+             configurations in {} to {} blocks",
+            left.configurations_max(),
+            left.blocks_min,
+            left.blocks_max
+        ),
+    );
+    let time = args.time.unwrap_or_default().as_secs_f64();
+    line(text, "Time", &format!("at most about {}", format_seconds(time)));
+    // The rest is as long as its share of the time, at the pace of the screening.
+    let bytes_per_second = plan_written_bytes(plan, ASSUMED_LOG_BYTES_PER_SECOND) / cost.seconds;
+    writes(text, bytes_per_second * (cost.seconds + left.seconds));
+}
+
+fn writes(text: &mut String, bytes: f64) {
+    line(
+        text,
         "Writes",
-        format!(
+        &format!(
             "about {} if the log takes {}, zeroed segments included",
-            format_data(plan_written_bytes(plan, ASSUMED_LOG_BYTES_PER_SECOND)),
+            format_data(bytes),
             format_bytes_per_second(ASSUMED_LOG_BYTES_PER_SECOND)
         ),
     );
-    line(
-        "Target",
-        format!(
-            "{} ({}, {} free), emptied of the sweep's own files after each trial",
-            environment.target,
-            environment.filesystem.as_deref().unwrap_or("unknown file system"),
-            format_data(environment.free_bytes as f64)
-        ),
-    );
-    line("Seed", plan.seed.to_string());
-    text.push_str("\nNothing was written (--dry-run).\n");
 }
 
 /// How long a trial is measured.
@@ -101,14 +192,25 @@ fn length(plan: &Plan) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Verb};
+
+    fn shown(words: &str) -> (Profile, Plan, String) {
+        let words = format!("plimsoll sweep {words} --seed 11 --dry-run");
+        let Verb::Sweep(args) = Cli::parse_from(words.split(' ')).verb else { panic!("no sweep") };
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/");
+        let path = args.profile.as_ref().expect("a profile");
+        let profile = Profile::load(&std::path::Path::new(folder).join(path)).expect("it ships");
+        let approach = Approach::choose(&profile, 11, args.time, 1.0).expect("enough time");
+        let text = text(&profile, &args, &approach, &Environment::default());
+        (profile, approach.first_plan().clone(), text)
+    }
 
     #[test]
     fn every_setting_is_shown_once_with_the_costs() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/quick.toml");
-        let profile = Profile::load(folder.as_ref()).expect("a profile that ships");
-        let plan = profile.plan(11);
-        let shown = text(&profile, &plan, &Environment::default());
+        let (profile, plan, shown) = shown("quick.toml");
         for key in SettingKey::ALL.into_iter().filter(|key| *key != SettingKey::Rate) {
             let start = format!("  {:NAME_WIDTH$}", key.name());
             assert_eq!(shown.matches(&start).count(), 1, "{}: {shown}", key.name());
@@ -119,5 +221,20 @@ mod tests {
         }
         // The sentence in the profile is the same arithmetic.
         assert!(profile.cost.contains(&written), "{}", profile.cost);
+    }
+
+    #[test]
+    fn a_screening_is_shown_with_its_design_and_what_may_follow() {
+        let (_, plan, shown) = shown("full.toml --time 60m");
+        for part in ["resolution IV: 32 runs for 11 columns", "32 of 2048 combinations", "60 min"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert_eq!((plan.configurations.len(), plan.blocks), (32, 3));
+    }
+
+    #[test]
+    fn a_time_that_is_long_enough_changes_only_when_to_stop() {
+        let (_, plan, shown) = shown("quick.toml --time 120s");
+        assert!(shown.contains("rather than exceed 2 min") && plan.blocks == 5, "{shown}");
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Progress {
 /// What a block came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct BlockReport {
+    /// What a block is called.
+    pub(super) name: &'static str,
     /// Blocks done and planned.
     pub(super) done: u32,
     pub(super) planned: u32,
@@ -92,8 +94,8 @@ fn note(text: &str) {
 
 impl std::fmt::Display for BlockReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { done, planned, seconds, trials, refused, failed } = *self;
-        write!(f, "block {done} of {planned}: {trials} trials in {}", format_seconds(seconds))?;
+        let Self { name, done, planned, seconds, trials, refused, failed } = *self;
+        write!(f, "{name} {done} of {planned}: {trials} trials in {}", format_seconds(seconds))?;
         if refused > 0 {
             write!(f, ", {refused} refused")?;
         }
@@ -110,11 +112,21 @@ mod tests {
 
     #[test]
     fn a_block_says_what_it_came_to() {
-        let good =
-            BlockReport { done: 2, planned: 5, seconds: 13.2, trials: 66, refused: 0, failed: 0 };
+        let good = BlockReport {
+            name: "block",
+            done: 2,
+            planned: 5,
+            seconds: 13.2,
+            trials: 66,
+            refused: 0,
+            failed: 0,
+        };
         assert_eq!(good.to_string(), "block 2 of 5: 66 trials in 13 s");
-        let bad = BlockReport { refused: 32, failed: 1, ..good };
-        assert_eq!(bad.to_string(), "block 2 of 5: 66 trials in 13 s, 32 refused, 1 FAILED");
+        let bad = BlockReport { name: "screening block", refused: 32, failed: 1, ..good };
+        assert_eq!(
+            bad.to_string(),
+            "screening block 2 of 5: 66 trials in 13 s, 32 refused, 1 FAILED"
+        );
     }
 
     #[test]

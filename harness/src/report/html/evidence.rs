@@ -123,7 +123,7 @@ fn effects_table(axes: &[AxisEffect]) -> Markup {
     }
 }
 
-fn ratio_cells(value: Option<Estimate>) -> Markup {
+pub(super) fn ratio_cells(value: Option<Estimate>) -> Markup {
     let value = usable_estimate(value);
     let ends = value.filter(|ratio| ratio.low < ratio.high);
     html! {

@@ -6,6 +6,7 @@
 mod appendix;
 mod capacity;
 mod evidence;
+mod screening;
 mod summary;
 
 use maud::html;
@@ -28,6 +29,7 @@ pub(crate) fn report_html(run: &Run<'_>, plots: &[Plot]) -> String {
         (summary::header(&view, plot("front.svg").is_some()))
         main {
             (summary::decision(&view))
+            (screening::screening(run.manifest))
             (evidence::front(&view, plot("front.svg")))
             (evidence::effects(&view, plot("effects.svg"), plot("pairs.svg")))
             (evidence::throughput(&view, plot("throughput.svg")))
