@@ -175,8 +175,12 @@ pub(crate) fn recommend(args: &RecommendArgs) -> Result<Recommended> {
     }
     let (folder, manifest) = RunFolder::open(&args.run)?;
     let trials = folder.trials()?;
-    let latency_ns = folder.latency_ns_by_config(&trials)?;
-    let analysis = analyse(&manifest, &trials, &latency_ns, &question);
+    let analysis = if is_own {
+        folder.analysis()?
+    } else {
+        let latency_ns = folder.latency_ns_by_config(&trials)?;
+        analyse(&manifest, &trials, &latency_ns, &question)
+    };
     let is_failure = |trial: &TrialResult| matches!(trial.status, TrialStatus::Failed { .. });
     let verified_records = trials.iter().map(|trial| trial.verified_records).sum();
     let made = recommended_toml(&manifest, &analysis, verified_records, None);

@@ -64,7 +64,7 @@ use failure::{
 use history::Shifted;
 use store::capacity::{Finding, RunKind, run_kind};
 use store::certificate::Verdict;
-use sweep::{Outcome, SweepError};
+use sweep::Outcome;
 
 pub use host::{CountingAllocator, INSTRUMENTED_SYSTEM};
 
@@ -129,13 +129,7 @@ fn sweep_verb(args: &SweepArgs) -> u8 {
             let code = conclude_and_print(&folder, told);
             if interrupted { EXIT_INTERRUPTED } else { code }
         }
-        Err(error) => {
-            complain(&error.to_string());
-            match error {
-                SweepError::Refused(_) => EXIT_REFUSED,
-                SweepError::Usage(_) | SweepError::Broken(_) => EXIT_USAGE,
-            }
-        }
+        Err(failure) => failed(&failure),
     }
 }
 

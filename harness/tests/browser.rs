@@ -75,7 +75,8 @@ fn what_this_build_writes_is_sound() {
     let shop = Workshop::new();
     let mut pages = vec![history(&shop)];
     if !shop.lacks_direct_io() {
-        assert_eq!(shop.sweep(TINY, &["--quiet"]).code, 0);
+        // A noisy disk is no reason for a recommendation, and none against a report.
+        assert!(matches!(shop.sweep(TINY, &["--quiet"]).code, 0 | 4));
         pages.push(shop.only_run().join("report.html"));
         pages.push(capacity(&shop));
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll::{Record, RecordKind, SegmentedWal, SegmentedWalConfig};
 use serde_json::Value;
-use support::{Ran, TINY, Workshop};
+use support::{Ran, TINY, Workshop, three_blocks};
 
 fn json(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -25,8 +25,13 @@ fn a_tiny_sweep_leaves_a_whole_run_and_an_empty_target() {
     }
     fs::create_dir(shop.path("target")).expect("a target that exists");
     fs::write(shop.path("target/precious"), "x").expect("somebody's file");
-    let ran = shop.sweep(TINY, &["--seed", "5"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = shop.sweep(&three_blocks(), &["--seed", "5"]);
+    // On a disk that nothing can be told of, nothing is recommended.
+    let recommends = ran.code == 0;
+    assert!(
+        recommends || (ran.code == 4 && ran.stdout.contains("What would settle it")),
+        "{ran:?}"
+    );
     assert_eq!(shop.names("target"), ["precious"], "nothing of ours, everything of theirs");
 
     let run = shop.only_run();
@@ -40,9 +45,11 @@ fn a_tiny_sweep_leaves_a_whole_run_and_an_empty_target() {
         "summary.csv",
         "trials",
     ];
-    assert_eq!(support::names(&run), names);
+    let expected: Vec<&str> =
+        names.into_iter().filter(|name| recommends || *name != "recommended.toml").collect();
+    assert_eq!(support::names(&run), expected);
     assert_eq!(ran.stdout.lines().last(), Some(run.join("report.html").to_str().expect("UTF-8")));
-    assert!(ran.stderr.contains("block 2 of 2: 4 trials in "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("block 3 of 3: 4 trials in "), "{}", ran.stderr);
 
     let manifest = json(&run.join("manifest.json"));
     assert_eq!(manifest["status"], "complete");
@@ -51,15 +58,17 @@ fn a_tiny_sweep_leaves_a_whole_run_and_an_empty_target() {
     assert!(manifest["environment_after"]["kernel"].is_string());
     check_trials(&run);
     check_report(&run);
-    check_recommendation(&shop, &run);
+    if recommends {
+        check_recommendation(&shop, &run);
+    }
 }
 
-/// Two blocks of two configurations between two sentinels, all measured and verified.
+/// Three blocks of two configurations between two sentinels, all measured and verified.
 fn check_trials(run: &Path) {
     let journal = fs::read_to_string(run.join("journal.ndjson")).expect("journal");
     let trials: Vec<Value> =
         journal.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(trials.len(), 8);
+    assert_eq!(trials.len(), 12);
     for trial in &trials {
         assert_eq!(trial["status"]["outcome"], "ok", "{trial}");
         assert!(trial["verified_records"].as_u64() >= trial["commits"].as_u64(), "{trial}");
@@ -96,18 +105,20 @@ fn report_makes_the_same_again_and_refuses_what_is_no_run() {
     if shop.lacks_direct_io() {
         return;
     }
-    let swept = shop.sweep(TINY, &["--quiet"]);
+    let swept = shop.sweep(&three_blocks(), &["--quiet"]);
     let run = shop.only_run();
-    assert_eq!((swept.code, swept.stdout.lines().count()), (0, 1), "{swept:?}");
+    assert!([0, 4].contains(&swept.code), "{swept:?}");
+    assert_eq!(swept.stdout.lines().count(), 1, "{swept:?}");
     assert_eq!(swept.stderr, "");
     let made = ["analysis.json", "recommended.toml", "report.html", "summary.csv"];
-    let contents = || made.map(|name| fs::read(run.join(name)).expect("made"));
+    let contents = || made.map(|name| fs::read(run.join(name)).ok());
     let before = contents();
-    for name in made {
+    assert_eq!(before[1].is_some(), swept.code == 0, "settings are recommended or they are not");
+    for name in made.iter().filter(|name| run.join(name).exists()) {
         fs::remove_file(run.join(name)).expect("removed");
     }
     let reported = shop.run(&["report", run.to_str().expect("UTF-8")]);
-    assert_eq!(reported.code, 0, "{reported:?}");
+    assert_eq!(reported.code, swept.code, "{reported:?}");
     assert!(contents() == before, "the same stored run gave another answer");
 
     let refused = shop.run(&["report", "nowhere"]);

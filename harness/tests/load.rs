@@ -39,7 +39,7 @@ fn sizes_tenants_and_tasks_are_run_and_stored() {
     }
     let load = "[load]\ncallers = \"tasks\"\nrecord_sizes = \"mix:100B=50,1100B=50\"\ntenants = 9\n\
                 compressible = \"50%\"\n";
-    let profile = profile(load, "clients = [8, 16]");
+    let profile = profile(load, "clients = [8]").replace("blocks = 2", "blocks = 3");
     let planned = shop.sweep(&profile, &["--dry-run"]);
     let told = "records of mix:100B=50,1100B=50 from 8 clients, each a task of one thread, of 9 \
                 tenants, 50.0 % compressible";
@@ -53,13 +53,12 @@ fn sizes_tenants_and_tasks_are_run_and_stored() {
     assert_eq!((&stored["tenants"], &stored["compressible_ratio"]), (&9.into(), &0.5.into()));
     assert_eq!(stored["record_sizes"], "mix:100B=50,1100B=50");
     let trials = trials(&run);
-    assert_eq!(trials.len(), 8);
+    assert_eq!(trials.len(), 9, "three blocks of one configuration and two sentinels");
     for trial in &trials {
         assert_eq!(trial["status"]["outcome"], "ok", "{trial}");
         assert!(number(trial, "verified_records") >= number(trial, "commits"), "{trial}");
-        let mean_bytes =
-            number(trial, "payload_bytes_per_second") / number(trial, "rate_per_second");
-        assert_eq!(mean_bytes, 600.0, "{trial}");
+        let payload = 600.0 * number(trial, "rate_per_second");
+        assert_eq!(number(trial, "payload_bytes_per_second"), payload, "{trial}");
     }
     let settings = fs::read_to_string(run.join("recommended.toml")).expect("recommended.toml");
     assert!(settings.replace("\n# ", " ").contains(told), "{settings}");
@@ -101,8 +100,7 @@ fn arrivals_are_offered_measured_from_when_they_were_due_and_read_back() {
     let row = summary.lines().find(|line| line.starts_with("c01,")).expect("a row for c01");
     assert!(row.contains("rate not kept"), "{row}");
     let report = fs::read_to_string(run.join("report.html")).expect("report.html");
-    assert!(report.contains("its rate was not kept in every trial"), "the report says why");
-    // A run is told apart from one of another load.
+    assert!(report.contains("rate not kept"), "the report says so");
     let reported = shop.run(&["report", run.to_str().expect("UTF-8")]);
     assert_eq!(reported.code, ran.code, "{reported:?}");
 }
@@ -121,10 +119,8 @@ fn a_trace_is_replayed_and_named_in_the_plan() {
     assert!([0, 4].contains(&ran.code), "{ran:?}");
     let run = shop.only_run();
     let plan = &json(&run.join("manifest.json"))["plan"];
-    assert_eq!(
-        (&plan["load"]["trace"]["records"], number(&plan["load"]["trace"], "rate_per_second")),
-        (&40.into(), 2_000.0 * 39.0 / 39.0)
-    );
+    let trace = &plan["load"]["trace"];
+    assert_eq!((&trace["records"], number(trace, "rate_per_second")), (&40.into(), 2_000.0));
     for trial in trials(&run) {
         // 30 ms at 2,000 a second.
         assert!((59.0..=61.0).contains(&number(&trial["open"], "due")), "{trial}");

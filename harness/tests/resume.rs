@@ -33,6 +33,16 @@ fn tiny(blocks: u32) -> String {
     TINY.replace("blocks = 2", &format!("blocks = {blocks}"))
 }
 
+/// One configuration, which is recommended however loud the disk is.
+fn alone(blocks: u32) -> String {
+    tiny(blocks).replace("\"blocking\", \"uring\"", "\"blocking\"")
+}
+
+/// Something was recommended; or not, where equal runs differ too much on this disk today.
+fn assert_concluded(ran: &Ran) {
+    assert!([0, 4].contains(&ran.code), "{ran:?}");
+}
+
 /// A sweep that can be killed.
 struct Victim(Child);
 
@@ -168,12 +178,12 @@ fn killed_again_and_again_a_run_has_every_planned_trial_exactly_once() {
     }
     assert_eq!(kills, 9, "forty trials outlast them");
     let ran = resume(&shop, &run, &[]);
-    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_concluded(&ran);
     let done = manifest(&run);
     assert_eq!((&done["status"], &done["ceiling"]), (&json!("complete"), &ceiling));
     assert_every_trial_once(&run, &done["plan"], 10);
     assert_eq!(shop.names("target"), [""; 0], "nothing is left of those that were killed");
-    for name in ["analysis.json", "report.html", "recommended.toml"] {
+    for name in ["analysis.json", "report.html"] {
         assert!(run.join(name).exists(), "{name}");
     }
     let sessions = done["sessions"].as_array().expect("a list");
@@ -208,7 +218,9 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     assert!(left.code == 0 && left.stdout.contains("Left  "), "{left:?}");
 
     let ran = resume(&shop, &run, &["--quiet"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert_concluded(&ran);
+    assert_eq!(ran.stderr, "", "{ran:?}");
+    let concluded = ran.code;
     let done = manifest(&run);
     assert_every_trial_once(&run, &done["plan"], 4);
     let ended = |session: usize| done["sessions"][session]["finished_utc"].is_string();
@@ -218,7 +230,7 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     let before = fs::read(run.join("journal.ndjson")).expect("journal");
     fs::remove_file(run.join("report.html")).expect("removed");
     let ran = resume(&shop, &run, &[]);
-    assert!(ran.code == 0 && ran.stderr.contains("nothing is left to measure"), "{ran:?}");
+    assert!(ran.code == concluded && ran.stderr.contains("nothing is left to measure"), "{ran:?}");
     assert!(run.join("report.html").exists() && manifest(&run) == done);
     assert!(fs::read(run.join("journal.ndjson")).expect("journal") == before);
 }
@@ -231,9 +243,9 @@ fn what_would_not_compare_is_refused_unless_forced() {
     if shop.lacks_direct_io() {
         return;
     }
-    let victim = Victim::sweep(&shop, &tiny(3), &["--no-ceiling"]);
+    let victim = Victim::sweep(&shop, &alone(3), &["--no-ceiling"]);
     let run = wait_for_run(&shop);
-    shop.wait_for_trials(6);
+    shop.wait_for_trials(4);
     victim.kill();
     let stored = journal(&run).len();
     let good = manifest(&run);
@@ -277,6 +289,11 @@ fn one_at_a_time_and_only_runs() {
     }
     let nothing = shop.run(&["sweep", "--resume", "nowhere"]);
     nothing.assert_one_sentence(2, &["nowhere is not the folder of a run"]);
+    fs::create_dir(shop.path("other")).expect("a folder");
+    let other = r#"{"schema_version": "1.1", "kind": "capacity"}"#;
+    fs::write(shop.path("other/manifest.json"), other).expect("written");
+    let capacity = shop.run(&["sweep", "--resume", "other"]);
+    capacity.assert_one_sentence(2, &["other holds a capacity run"]);
 
     let victim = Victim::sweep(&shop, &tiny(50), &["--no-ceiling"]);
     let run = wait_for_run(&shop);
@@ -348,18 +365,17 @@ fn a_script_gets_one_document() {
     if shop.lacks_direct_io() {
         return;
     }
-    let ran = shop.sweep(&tiny(3), &["--json", "--no-ceiling"]);
+    let ran = shop.sweep(&alone(3), &["--json", "--no-ceiling"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let answer: Value = serde_json::from_str(&ran.stdout).expect("nothing but JSON");
     let run = shop.only_run();
     assert_eq!((&answer["run"], &answer["status"]), (&json!(run), &json!("complete")));
-    let chosen = answer["analysis"]["recommendation"]["config_id"].as_str().expect("a text");
-    let engine = if chosen == "c00" { "blocking" } else { "uring" };
-    assert_eq!(answer["settings"]["engine"], engine);
+    assert_eq!(answer["analysis"]["recommendation"]["config_id"], "c00");
+    assert_eq!(answer["settings"]["engine"], "blocking");
     for name in ["report_html", "recommended_toml"] {
         assert!(Path::new(answer[name].as_str().expect("a path")).is_file(), "{name}");
     }
-    assert!(ran.stderr.contains("block 3 of 3: 4 trials in "), "progress stays: {}", ran.stderr);
+    assert!(ran.stderr.contains("block 3 of 3: 3 trials in "), "progress stays: {}", ran.stderr);
     let quiet = shop.run(&["sweep", "--resume", text(&run), "--json", "--quiet"]);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), (ran.stdout.as_str(), ""));
 }
@@ -434,4 +450,35 @@ fn a_screened_run_survives_kills_in_both_parts_and_comes_to_the_same_plan() {
     let report = fs::read_to_string(run.join("report.html")).expect("report");
     assert!(report.contains("What was screened first"));
     assert!(ran.stdout.contains("Screened first"), "{}", ran.stdout);
+}
+
+/// The trace lies where the plan found it; another one under its name would be another load.
+#[test]
+fn a_trace_is_found_again_and_has_to_be_the_same() {
+    let shop = Workshop::new();
+    if shop.lacks_direct_io() {
+        return;
+    }
+    let lines: String = (0..40).map(|n| format!("{},{}\n", n * 500, 100 + n)).collect();
+    fs::create_dir(shop.path("traces")).expect("a folder");
+    fs::write(shop.path("traces/t.csv"), &lines).expect("a trace");
+    let profile = tiny(6) + "[load]\ntrace = \"traces/t.csv\"\n";
+    let victim = Victim::sweep(&shop, &profile, &["--no-ceiling"]);
+    let run = wait_for_run(&shop);
+    wait_until(|| !journal(&run).is_empty());
+    assert!(victim.kill(), "with trials left");
+
+    fs::write(shop.path("traces/t.csv"), lines.replace("500,", "501,")).expect("another trace");
+    let refused = resume(&shop, &run, &[]);
+    refused.assert_one_sentence(2, &["load.trace", "traces/t.csv is not what the run began with"]);
+
+    fs::write(shop.path("traces/t.csv"), lines).expect("the trace");
+    let ran = resume(&shop, &run, &["--quiet"]);
+    // At 30 ms a trial the generator may be late, which is inconclusive; the places count here.
+    assert!([0, 4].contains(&ran.code), "{ran:?}");
+    let places: BTreeSet<(u64, u64)> = journal(&run)
+        .iter()
+        .map(|t| (t["block"].as_u64().expect("number"), t["position"].as_u64().expect("number")))
+        .collect();
+    assert_eq!((places.len(), journal(&run).len()), (24, 24), "every trial once");
 }

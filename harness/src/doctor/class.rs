@@ -15,9 +15,9 @@ const REQUEST_US_MIN: f64 = 6.0;
 
 /// Up to here a durable write is not waiting for flash to be programmed, which takes a few hundred
 /// microseconds: something that survives the power answered before that. M. Callaghan ("SSDs, power
-/// loss protection and fsync latency", Small Datum, January 2026) measured 12 to 58 µs for drives
-/// with power-loss protection and about 450 to 3,500 µs for those without. Between the two limits
-/// lies nothing that was measured, so nothing is said.
+/// loss protection and fsync latency", Small Datum, 2026-01-07) found some tens of microseconds for
+/// drives with power-loss protection and about a millisecond for one without. The two limits stand
+/// well inside that gap, and for what lies between them nothing is said.
 const PROTECTED_US_MAX: f64 = 100.0;
 const FLUSH_COST_US_MIN: f64 = 300.0;
 
@@ -104,8 +104,10 @@ pub(crate) struct Classified {
 
 /// Decides. Rules that rest on the kernel's word come before those that rest on the clock.
 pub(super) fn classify(facts: &Facts) -> Classified {
-    let decided = by_kind(facts)
-        .or_else(|| facts.measured.as_ref().and_then(|measured| by_clock(facts, measured)));
+    let decided = by_kind(facts).or_else(|| match &facts.measured {
+        Some(measured) => by_clock(facts, measured),
+        None => elsewhere(facts),
+    });
     let (class, reason) = decided.unwrap_or_else(|| (DeviceClass::CannotTell, undecided(facts)));
     let mut reasons = vec![reason];
     reasons.extend(facts.measured.as_ref().map(in_numbers));
@@ -304,4 +306,96 @@ fn in_numbers(measured: &Measured) -> String {
         format_us(measured.flush.p50_us),
         format_us(measured.durable_write.p50_us)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::synthetic::{measured, queue, server, with_disk};
+    use crate::host::WriteLimits;
+
+    fn spoilt(spoil: impl FnOnce(&mut Facts)) -> Facts {
+        let mut facts = server();
+        spoil(&mut facts);
+        facts
+    }
+
+    #[test]
+    fn classes_follow_from_the_kernels_word_and_the_clock() {
+        let clocked = |transport, plain_us, durable_us| {
+            with_disk(transport, |facts| {
+                queue(facts).write_cache = Some("write back".into());
+                queue(facts).fua = Some(true);
+                facts.measured = Some(measured(plain_us, durable_us, durable_us));
+            })
+        };
+        let rotating = |durable_us| {
+            let mut facts = clocked(Transport::Sas, 30.0, durable_us);
+            queue(&mut facts).rotational = Some(true);
+            facts
+        };
+        let model = |name: &str| {
+            let mut facts = clocked(Transport::NvmePcie, 400.0, 700.0);
+            facts.environment.device_model = Some(name.into());
+            facts
+        };
+        let unmeasured = |transport| with_disk(transport, |facts| facts.measured = None);
+        let nfs = spoilt(|facts| facts.environment.filesystem = Some("nfs4".into()));
+        let mut slow_through = clocked(Transport::Ata, 15.0, 900.0);
+        queue(&mut slow_through).write_cache = Some("write through".into());
+        let tmpfs = spoilt(|facts| facts.environment.filesystem = Some("tmpfs".into()));
+        for (facts, expected) in [
+            (clocked(Transport::NvmePcie, 15.0, 30.0), DeviceClass::ProtectedFlash),
+            (clocked(Transport::NvmePcie, 15.0, 900.0), DeviceClass::FlashWithFlushCost),
+            (clocked(Transport::Ata, 40.0, 2_000.0), DeviceClass::FlashWithFlushCost),
+            (clocked(Transport::NvmePcie, 15.0, 200.0), DeviceClass::CannotTell),
+            (clocked(Transport::NvmePcie, 2.0, 4.0), DeviceClass::IgnoresFlushes),
+            (clocked(Transport::Virtio, 2.0, 4.0), DeviceClass::IgnoresFlushes),
+            (clocked(Transport::Virtio, 20.0, 45.0), DeviceClass::Virtual),
+            (clocked(Transport::NvmeFabrics, 90.0, 95.0), DeviceClass::Network),
+            (model("Amazon Elastic Block Store"), DeviceClass::Network),
+            (model("Amazon EC2 NVMe Instance Storage"), DeviceClass::FlashWithFlushCost),
+            (clocked(Transport::PersistentMemory, 1.0, 2.0), DeviceClass::PersistentMemory),
+            (clocked(Transport::Memory, 1.0, 2.0), DeviceClass::Memory),
+            (rotating(8_400.0), DeviceClass::Rotating),
+            (rotating(80.0), DeviceClass::CannotTell),
+            (unmeasured(Transport::NvmePcie), DeviceClass::CannotTell),
+            (unmeasured(Transport::Virtio), DeviceClass::Virtual),
+            (tmpfs, DeviceClass::Memory),
+            (nfs, DeviceClass::Network),
+            (slow_through, DeviceClass::CannotTell),
+        ] {
+            let found = classify(&facts);
+            assert_eq!(found.class, expected, "{found:?}");
+            assert!(found.reasons.iter().all(|reason| reason.len() > 10), "{found:?}");
+        }
+        // A write and a flush are two requests: together they take longer than one.
+        let mut flushed = clocked(Transport::Ata, 4.0, 9.0);
+        assert_eq!(classify(&flushed).class, DeviceClass::ProtectedFlash);
+        queue(&mut flushed).fua = Some(false);
+        assert_eq!(classify(&flushed).class, DeviceClass::IgnoresFlushes);
+    }
+
+    #[test]
+    fn a_rate_at_a_limit_is_the_limits() {
+        let limited = |writes_per_second| {
+            spoilt(|facts| {
+                let limits = WriteLimits { writes_per_second, ..WriteLimits::default() };
+                facts.place.write_limits = limits;
+            })
+        };
+        // F0 is 47,600 a second.
+        assert_eq!(classify(&limited(Some(50_000))).class, DeviceClass::Throttled);
+        assert_eq!(classify(&limited(Some(200_000))).class, DeviceClass::ProtectedFlash);
+        // A host's token bucket: quick until it is empty.
+        let bucket = |transport| {
+            with_disk(transport, |facts| {
+                let measured = facts.measured.as_mut().expect("measured");
+                measured.durable_write.mean_us = 200.0;
+                measured.durable_write.p99_us = Some(9_000.0);
+            })
+        };
+        assert_eq!(classify(&bucket(Transport::Virtio)).class, DeviceClass::Throttled);
+        assert_eq!(classify(&bucket(Transport::NvmePcie)).class, DeviceClass::ProtectedFlash);
+    }
 }

@@ -21,6 +21,35 @@ fn the_schema_file_is_that_of_the_types() {
     assert_stored(FILE, &described::<Examination>("what plimsoll doctor --json prints"));
 }
 
+/// Every text that a type in the schema allows as a constant.
+fn constants(schema: &Value, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(fields) => {
+            found.extend(fields.get("const").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| constants(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| constants(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_warning_and_every_class_is_in_the_documentation() {
+    let documentation = include_str!("../../../docs/doctor.md");
+    let schema = described::<Examination>("");
+    let types = schema.as_value()["$defs"].as_object().expect("types").iter();
+    let mut told = Vec::new();
+    for (name, definition) in types {
+        if name.ends_with("Warning") || ["Refusal", "DeviceClass"].contains(&name.as_str()) {
+            constants(definition, &mut told);
+        }
+    }
+    assert!(told.len() > 40, "{told:?}");
+    for name in told {
+        assert!(documentation.contains(&format!("`{name}`")), "{name} is not in docs/doctor.md");
+    }
+}
+
 #[test]
 fn what_is_printed_fits_and_what_is_damaged_does_not() {
     let schema = validator(FILE);

@@ -1,5 +1,5 @@
-//! Each warning and each class on a machine that is made up for it: the property alone brings it, and
-//! without the property there is none.
+//! Each warning on a machine that is made up for it: the property alone brings it, and without the
+//! property there is none.
 
 use super::class::{DeviceClass, classify};
 use super::facts::{Facts, LogAnswer, Refusal};
@@ -306,84 +306,6 @@ fn a_place_that_is_refused_says_what_to_do_first() {
         let text = text::all(&examination, "/data/wal".as_ref());
         assert!(text.contains("does not open here") && !text.contains("Next:"), "{text}");
     }
-}
-
-#[test]
-fn classes_follow_from_the_kernels_word_and_the_clock() {
-    let clocked = |transport, plain_us, durable_us| {
-        with_disk(transport, |facts| {
-            queue(facts).write_cache = Some("write back".into());
-            queue(facts).fua = Some(true);
-            facts.measured = Some(measured(plain_us, durable_us, durable_us));
-        })
-    };
-    let rotating = |durable_us| {
-        let mut facts = clocked(Transport::Sas, 30.0, durable_us);
-        queue(&mut facts).rotational = Some(true);
-        facts
-    };
-    let model = |name: &str| {
-        let mut facts = clocked(Transport::NvmePcie, 400.0, 700.0);
-        facts.environment.device_model = Some(name.into());
-        facts
-    };
-    let unmeasured = spoilt(|facts| facts.measured = None);
-    let nfs = spoilt(|facts| facts.environment.filesystem = Some("nfs4".into()));
-    let mut slow_through = clocked(Transport::Ata, 15.0, 900.0);
-    queue(&mut slow_through).write_cache = Some("write through".into());
-    let tmpfs = spoilt(|facts| facts.environment.filesystem = Some("tmpfs".into()));
-    for (facts, expected) in [
-        (clocked(Transport::NvmePcie, 15.0, 30.0), DeviceClass::ProtectedFlash),
-        (clocked(Transport::NvmePcie, 15.0, 900.0), DeviceClass::FlashWithFlushCost),
-        (clocked(Transport::Ata, 40.0, 2_000.0), DeviceClass::FlashWithFlushCost),
-        (clocked(Transport::NvmePcie, 15.0, 200.0), DeviceClass::CannotTell),
-        (clocked(Transport::NvmePcie, 2.0, 4.0), DeviceClass::IgnoresFlushes),
-        (clocked(Transport::Virtio, 2.0, 4.0), DeviceClass::IgnoresFlushes),
-        (clocked(Transport::Virtio, 20.0, 45.0), DeviceClass::Virtual),
-        (clocked(Transport::NvmeFabrics, 90.0, 95.0), DeviceClass::Network),
-        (model("Amazon Elastic Block Store"), DeviceClass::Network),
-        (model("Amazon EC2 NVMe Instance Storage"), DeviceClass::FlashWithFlushCost),
-        (clocked(Transport::PersistentMemory, 1.0, 2.0), DeviceClass::PersistentMemory),
-        (clocked(Transport::Memory, 1.0, 2.0), DeviceClass::Memory),
-        (rotating(8_400.0), DeviceClass::Rotating),
-        (rotating(80.0), DeviceClass::CannotTell),
-        (unmeasured, DeviceClass::CannotTell),
-        (tmpfs, DeviceClass::Memory),
-        (nfs, DeviceClass::Network),
-        (slow_through, DeviceClass::CannotTell),
-    ] {
-        let found = classify(&facts);
-        assert_eq!(found.class, expected, "{found:?}");
-        assert!(found.reasons.iter().all(|reason| reason.len() > 10), "{found:?}");
-    }
-    // A write and a flush are two requests: together they take longer than one.
-    let mut flushed = clocked(Transport::Ata, 4.0, 9.0);
-    assert_eq!(classify(&flushed).class, DeviceClass::ProtectedFlash);
-    queue(&mut flushed).fua = Some(false);
-    assert_eq!(classify(&flushed).class, DeviceClass::IgnoresFlushes);
-}
-
-#[test]
-fn a_rate_at_a_limit_is_the_limits() {
-    let limited = |writes_per_second| {
-        spoilt(|facts| {
-            let limits = WriteLimits { writes_per_second, ..WriteLimits::default() };
-            facts.place.write_limits = limits;
-        })
-    };
-    // F0 is 47,600 a second.
-    assert_eq!(classify(&limited(Some(50_000))).class, DeviceClass::Throttled);
-    assert_eq!(classify(&limited(Some(200_000))).class, DeviceClass::ProtectedFlash);
-    // A host's token bucket: quick until it is empty.
-    let bucket = |transport| {
-        with_disk(transport, |facts| {
-            let measured = facts.measured.as_mut().expect("measured");
-            measured.durable_write.mean_us = 200.0;
-            measured.durable_write.p99_us = Some(9_000.0);
-        })
-    };
-    assert_eq!(classify(&bucket(Transport::Virtio)).class, DeviceClass::Throttled);
-    assert_eq!(classify(&bucket(Transport::NvmePcie)).class, DeviceClass::ProtectedFlash);
 }
 
 #[test]

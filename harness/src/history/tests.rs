@@ -99,7 +99,6 @@ fn the_page_names_what_changed_and_draws_every_number() {
     let [point] = &history.series[0].shifts[..] else { panic!("one change point") };
     for part in [
         format!("Regression: rate of all configurations {}", format_change(point.ratio)),
-        format!("{} since {}", format_change(point.ratio), point.first.name),
         "id=\"rate-per-second-title\"".to_owned(),
         "id=\"latency-p50-us-apart-title\"".to_owned(),
     ] {
@@ -116,6 +115,8 @@ fn the_page_names_what_changed_and_draws_every_number() {
     }
     let drawn = plot::plot(&history, &history.series[0], "rate").expect("a plot");
     assert_eq!(drawn.svg.matches("<circle").count(), 40, "a dot a run");
+    let named = format!("{} since {}", format_change(point.ratio), point.first.name);
+    assert!(drawn.svg.contains(&named), "{named}");
     assert!(drawn.caption.contains("before and after the one change point"), "{}", drawn.caption);
 }
 

@@ -35,6 +35,16 @@ pub(crate) fn tick(value: f64) -> String {
     }
 }
 
+/// A share as signed percent, as an axis of deviations is marked with it.
+pub(crate) fn signed_percent(share: f64) -> String {
+    let percent = share * 100.0;
+    match tick(percent.abs()) {
+        size if percent.abs() < 1e-9 || size == "0" => "0".to_owned(),
+        size if percent > 0.0 => format!("+{size}"),
+        size => format!("−{size}"),
+    }
+}
+
 /// [`number`], or a dash.
 pub(crate) fn optional_number(value: Option<f64>) -> String {
     value.map_or_else(|| DASH.to_owned(), number)
@@ -151,6 +161,13 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(number(value), expected);
+        }
+    }
+
+    #[test]
+    fn deviations_have_a_sign_and_zero_has_none() {
+        for (share, expected) in [(0.05, "+5"), (-0.125, "−12.5"), (0.0, "0"), (-1e-12, "0")] {
+            assert_eq!(signed_percent(share), expected);
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) struct LoadSection {
     tenants: u32,
     compressible_ratio: f64,
     /// Held for all trials.
-    pub(super) rate_per_second: Option<f64>,
+    rate_per_second: Option<f64>,
     trace: Option<ProfileTrace>,
 }
 
@@ -107,6 +107,13 @@ impl LoadSection {
         }
         if let Some(sizes) = &self.record_sizes {
             base.record_size_bytes = whole(sizes.mean_bytes());
+        }
+    }
+
+    /// Names the file of the trace anew: a stored run's is not beside its profile any more.
+    pub(super) fn find_trace(&mut self, path: &str) {
+        if let Some(named) = &mut self.trace {
+            named.path = PathBuf::from(path);
         }
     }
 

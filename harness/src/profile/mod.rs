@@ -25,7 +25,7 @@ use crate::profile::error::Problem;
 use crate::profile::load::{LoadSection, refuse_in_open_loop};
 use crate::profile::source::{Source, WHOLE_FILE};
 use crate::profile::value::{count_bounds, duration_bounds};
-use crate::store::schema::{STEADY_ROUNDS, Settings};
+use crate::store::schema::{Plan, STEADY_ROUNDS, Settings};
 use crate::units::format_seconds;
 
 pub(crate) use crate::profile::error::ProfileError;
@@ -127,18 +127,43 @@ impl Profile {
         Ok(profile)
     }
 
+    /// The profile of a stored run, as its manifest keeps it, and the trace that its plan was made
+    /// with.
+    ///
+    /// # Errors
+    /// When the text is no profile, or the trace is not there any more as it was.
+    pub(crate) fn stored(manifest: &Path, text: &str, plan: &Plan) -> Result<Self, ProfileError> {
+        let mut profile = Self::parse(manifest, text)?;
+        let planned = plan.load.as_ref().and_then(|load| load.trace.as_ref());
+        if let Some(planned) = planned {
+            profile.load.find_trace(&planned.path);
+            profile.read_trace(Path::new(""))?;
+            let found = profile.trace().map(|trace| trace.sha256());
+            if found.as_ref() != Some(&planned.sha256) {
+                let reason = format!("{} is not what the run began with", planned.path);
+                return Err(Self::no_trace(manifest, reason));
+            }
+        }
+        Ok(profile)
+    }
+
     /// Reads the trace that the profile names. Its own rate is the one to offer if the profile has
     /// none.
     fn read_trace(&mut self, path: &Path) -> Result<(), ProfileError> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let has_rates = self.axes.iter().any(|axis| axis.key == SettingKey::Rate);
-        self.load.read_trace(folder, &mut self.base, has_rates).map_err(|reason| ProfileError {
+        let read = self.load.read_trace(folder, &mut self.base, has_rates);
+        read.map_err(|reason| Self::no_trace(path, reason))
+    }
+
+    fn no_trace(path: &Path, reason: String) -> ProfileError {
+        ProfileError {
             path: path.to_path_buf(),
             position: None,
             field: "load.trace".to_string(),
             problem: Problem::Unreadable { reason },
             allowed: "a file with `arrival_us,payload_bytes` lines".to_string(),
-        })
+        }
     }
 
     /// The trace that is replayed, if there is one.

@@ -59,19 +59,22 @@ pub(crate) fn caveats(
 
 fn broken_configurations(manifest: &Manifest, observations: &Observations<'_>) -> Vec<String> {
     let mut refusals: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut found = Vec::new();
+    let (mut found, mut not_kept) = (Vec::new(), Vec::new());
     for (configuration, fate) in manifest.plan.configurations.iter().zip(&observations.fates) {
         match fate {
-            Fate::RateNotKept(reason) => found.push(format!(
-                "{} is excluded, since its rate was not kept in every trial: {reason}",
-                configuration.id
-            )),
+            Fate::RateNotKept(reason) => not_kept.push((&configuration.id, reason)),
             Fate::Refused(reason) => *refusals.entry(reason).or_default() += 1,
             Fate::Measured | Fate::Unmeasured | Fate::Failed(_) => {}
         }
     }
     if manifest.status == RunStatus::Failed {
         found.push("The run is marked as failed: look into why before relying on it.".to_owned());
+    }
+    if let Some((id, reason)) = not_kept.first() {
+        found.push(format!(
+            "{} excluded, since the rate was not kept in every trial; {id}, for one: {reason}",
+            counted(not_kept.len(), "configuration")
+        ));
     }
     found.extend(refusals.into_iter().map(|(reason, count)| {
         format!("{} could not run here: {reason}", counted(count, "configuration"))

@@ -4,7 +4,7 @@
 use crate::cli::Objective;
 use crate::profile::SettingKey;
 use crate::stats::overlap;
-use crate::store::schema::{Estimate, Plan};
+use crate::store::schema::Plan;
 
 use super::knee::Bend;
 use super::measures::{Candidate, Measure, Merit, WORSE_P99_RATIO, Yardstick};
@@ -19,8 +19,6 @@ pub(crate) const LOAD: [SettingKey; 3] =
 pub(crate) struct Choice {
     /// The one to run.
     pub config: usize,
-    /// Its measured rate.
-    pub rate: Estimate,
     /// Configurations that cannot be told from the best one, best first.
     pub ties: Vec<usize>,
     /// What they are best in.
@@ -87,7 +85,6 @@ pub(crate) fn choose(
         .min_by_key(|candidate| Complexity::of(plan, candidate.config))?;
     Some(Choice {
         config: chosen.config,
-        rate: chosen.rate.estimate,
         ties: ties.iter().map(|tie| candidates[*tie].config).collect(),
         merit,
         stepped_back: step_back.is_some(),
@@ -136,9 +133,10 @@ fn as_fast<'a>(ties: &[&'a Candidate], yardstick: &Yardstick) -> Vec<&'a Candida
 
 /// Drops those whose p99 is distinguishably and noticeably above the lowest.
 fn lowest_p99<'a>(ties: &[&'a Candidate]) -> Vec<&'a Candidate> {
+    let of_blocks = |candidate: &Candidate| candidate.p99_us.filter(|p99| !p99.pooled);
     let lowest = ties
         .iter()
-        .filter_map(|candidate| candidate.p99_us)
+        .filter_map(|candidate| of_blocks(candidate))
         .min_by(|a, b| a.estimate.value.total_cmp(&b.estimate.value));
     let is_fine = |own: Measure, lowest: Measure| {
         overlap(&own.estimate, &lowest.estimate)
@@ -146,7 +144,7 @@ fn lowest_p99<'a>(ties: &[&'a Candidate]) -> Vec<&'a Candidate> {
     };
     ties.iter()
         .copied()
-        .filter(|candidate| match (candidate.p99_us, lowest) {
+        .filter(|candidate| match (of_blocks(candidate), lowest) {
             (Some(own), Some(lowest)) => is_fine(own, lowest),
             _ => true,
         })

@@ -1,10 +1,9 @@
 //! The Pareto front: the configurations that nothing else makes superfluous. Measured numbers have
-//! errors, so one makes another superfluous if it is clearly better in something and clearly worse
-//! in nothing.
+//! errors, so one makes another superfluous if it is clearly better in something, and in nothing so
+//! much as seems worse by more than equal runs differ.
 //!
 //! V. Pareto, "Manuale di economia politica" (1906); dominance as in K. Deb, "Multi-Objective
-//! Optimization using Evolutionary Algorithms" (2001), section 2.4, with "clearly" in place of
-//! "at all".
+//! Optimization using Evolutionary Algorithms" (2001), section 2.4, with a tolerance for errors.
 
 use super::measures::{Candidate, Merit, Yardstick, common_tail};
 
@@ -34,6 +33,6 @@ pub(crate) fn on_front(candidates: &[Candidate], yardstick: &Yardstick) -> Vec<b
 fn dominates(one: &Candidate, other: &Candidate, yardstick: &Yardstick) -> bool {
     let merits = [Merit::Rate, common_tail(one, other), Merit::Bytes, Merit::Cpu, Merit::Memory];
     let better = |merit: &Merit| yardstick.is_clearly_better(*merit, one, other);
-    let worse = |merit: &Merit| yardstick.is_clearly_better(*merit, other, one);
+    let worse = |merit: &Merit| yardstick.seems_worse(*merit, one, other);
     merits.iter().any(better) && !merits.iter().any(worse)
 }

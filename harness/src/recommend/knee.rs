@@ -73,7 +73,8 @@ fn curve(candidates: &[Candidate], on_front: &[bool]) -> Vec<Point> {
         .enumerate()
         .filter(|(candidate, _)| on_front[*candidate])
         .filter_map(|(candidate, found)| {
-            let (rate, p99_us) = (found.rate.estimate.value, found.p99_us?.estimate.value);
+            let p99 = found.p99_us.filter(|p99| !p99.pooled)?;
+            let (rate, p99_us) = (found.rate.estimate.value, p99.estimate.value);
             (rate > 0.0 && p99_us > 0.0).then_some(Point { candidate, rate, p99_us })
         })
         .collect();
@@ -99,6 +100,7 @@ mod tests {
         let measure = |value: f64| Measure {
             estimate: Estimate { value, low: value * 0.99, high: value * 1.01 },
             known: true,
+            pooled: false,
         };
         let candidate = |(config, (rate, p99_us)): (usize, &(f64, f64))| Candidate {
             config,

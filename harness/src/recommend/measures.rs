@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::load::Percentile;
-use crate::stats::{Bootstrap, MIN_BLOCKS, median, point, quantile_interval, supports};
+use crate::stats::{Bootstrap, MIN_BLOCKS, median, point, quantile_interval};
 use crate::store::schema::{Estimate, Settings, TrialResult};
 
 use super::noise::Noise;
@@ -26,18 +26,21 @@ pub(crate) struct Measure {
     /// Whether the interval says how far off the number may be. Blocks that all agree have one
     /// without width, and so has a number of a single block; this tells them apart.
     pub known: bool,
+    /// Whether it is of all blocks together and not the median of them. The two are not the same
+    /// number: one slow block in five makes the tail of all five, and leaves their median alone.
+    pub pooled: bool,
 }
 
 impl Measure {
     /// The median over blocks.
     pub(crate) fn over_blocks(bootstrap: &Bootstrap, values: &[f64]) -> Option<Self> {
         let estimate = bootstrap.median(values).or_else(|| median(values).map(point))?;
-        Some(Self { estimate, known: values.len() >= MIN_BLOCKS })
+        Some(Self { estimate, known: values.len() >= MIN_BLOCKS, pooled: false })
     }
 
     /// A number that is calculated and not measured.
     fn exact(value: f64) -> Self {
-        Self { estimate: point(value), known: true }
+        Self { estimate: point(value), known: true, pooled: false }
     }
 }
 
@@ -84,8 +87,8 @@ impl Candidate {
         Some(Self {
             config,
             rate: over_blocks(rate)?,
-            p99_us: tails.of(observations, config, Percentile::P99, bootstrap),
-            p999_us: tails.of(observations, config, Percentile::P999, bootstrap),
+            p99_us: tails.typical(observations, config, Percentile::P99, bootstrap),
+            p999_us: tails.typical(observations, config, Percentile::P999, bootstrap),
             device_bytes_per_payload_byte: over_blocks(device_bytes_per_payload_byte),
             cpu_us_per_commit: over_blocks(cpu_us_per_commit),
             memory_bytes: memory_bytes(settings),
@@ -120,8 +123,7 @@ pub(crate) fn cpu_us_per_commit(trial: &TrialResult) -> Option<f64> {
     (trial.commits > 0).then(|| trial.cpu_seconds * 1e6 / trial.commits as f64)
 }
 
-/// The tails of latency: of each block where every block supports the percentile by itself, of all
-/// blocks together otherwise.
+/// The tails of latency, of each block or of all blocks together.
 pub(crate) struct Tails<'a> {
     latency_ns_by_config: &'a BTreeMap<String, Histogram<u64>>,
 }
@@ -131,18 +133,42 @@ impl<'a> Tails<'a> {
         Self { latency_ns_by_config }
     }
 
-    /// The percentile with its interval; `None` where the sample does not support it.
-    pub(crate) fn of(
+    /// What a promise is held against: the median over blocks where every block supports the
+    /// percentile, and otherwise that of all together. `None` where the sample does not support it.
+    pub(crate) fn promised(
         &self,
         observations: &Observations<'_>,
         config: usize,
         percentile: Percentile,
         bootstrap: &Bootstrap,
     ) -> Option<Measure> {
-        let trials: Vec<&TrialResult> = observations.trials(config).collect();
+        let blocks = observations.blocks.len();
+        self.of_blocks(observations, config, percentile, bootstrap, blocks)
+    }
+
+    /// What configurations are compared by: the same, but of the blocks that support it, if they
+    /// are enough for an interval.
+    fn typical(
+        &self,
+        observations: &Observations<'_>,
+        config: usize,
+        percentile: Percentile,
+        bootstrap: &Bootstrap,
+    ) -> Option<Measure> {
+        self.of_blocks(observations, config, percentile, bootstrap, MIN_BLOCKS)
+    }
+
+    fn of_blocks(
+        &self,
+        observations: &Observations<'_>,
+        config: usize,
+        percentile: Percentile,
+        bootstrap: &Bootstrap,
+        fewest: usize,
+    ) -> Option<Measure> {
         let metric = of_trial(percentile);
-        let values: Vec<f64> = trials.iter().filter_map(|trial| metric(trial)).collect();
-        if !values.is_empty() && values.len() == trials.len() {
+        let values: Vec<f64> = observations.trials(config).filter_map(metric).collect();
+        if !values.is_empty() && values.len() >= fewest {
             return Measure::over_blocks(bootstrap, &values);
         }
         self.merged(observations, config, percentile.quantile())
@@ -159,12 +185,12 @@ impl<'a> Tails<'a> {
         let id = &observations.plan.configurations[config].id;
         let histogram = self.latency_ns_by_config.get(id).filter(|found| !found.is_empty())?;
         let groups = commit_groups(observations, config);
-        let (low, high) =
-            quantile_interval(quantile, groups).filter(|_| supports(quantile, groups))?;
+        let (low, high) = quantile_interval(quantile, groups)?;
         let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
         Some(Measure {
             estimate: Estimate { value: at(quantile), low: at(low), high: at(high) },
             known: true,
+            pooled: true,
         })
     }
 }
@@ -190,16 +216,35 @@ fn of_trial(percentile: Percentile) -> Metric {
 pub(crate) struct Yardstick {
     rate: f64,
     tail: f64,
+    bytes: f64,
+    cpu: f64,
 }
 
 impl Yardstick {
     pub(crate) fn new(noise: &Noise) -> Self {
-        Self { rate: noise.rate_threshold(), tail: noise.p99_threshold().max(WORSE_P99_RATIO) }
+        let worth = |floor: Option<f64>| floor.unwrap_or(0.0).max(WORTH_A_SETTING_RATIO);
+        Self {
+            rate: noise.rate_threshold(),
+            tail: noise.p99_threshold().max(WORSE_P99_RATIO),
+            bytes: worth(noise.device_bytes),
+            cpu: worth(noise.cpu),
+        }
+    }
+
+    /// Whether the first is worse by more than equal runs differ, or than is worth a setting, whether
+    /// or not that is sure.
+    pub(crate) fn seems_worse(&self, merit: Merit, one: &Candidate, other: &Candidate) -> bool {
+        let (Some(one), Some(other)) = (one.measure(merit), other.measure(merit)) else {
+            return false;
+        };
+        let (one, other) = (one.estimate.value, other.estimate.value);
+        let times = if merit == Merit::Rate { other / one } else { one / other };
+        times - 1.0 > self.smallest(merit)
     }
 
     /// Whether the first is better, as surely as this run can tell: the intervals share no value,
     /// and the numbers differ by more than equal runs do, or than is worth a setting. Numbers of
-    /// which one is missing, or without a known error, are never told apart.
+    /// which one is missing, or has no known error, or is of another kind, are never told apart.
     pub(crate) fn is_clearly_better(
         &self,
         merit: Merit,
@@ -209,7 +254,7 @@ impl Yardstick {
         let (Some(one), Some(other)) = (one.measure(merit), other.measure(merit)) else {
             return false;
         };
-        if !(one.known && other.known) {
+        if !(one.known && other.known) || one.pooled != other.pooled {
             return false;
         }
         let (better, worse, apart) = if merit == Merit::Rate {
@@ -224,7 +269,8 @@ impl Yardstick {
         match merit {
             Merit::Rate => self.rate,
             Merit::P99 | Merit::P999 => self.tail,
-            Merit::Bytes | Merit::Cpu => WORTH_A_SETTING_RATIO,
+            Merit::Bytes => self.bytes,
+            Merit::Cpu => self.cpu,
             Merit::Memory => 0.0,
         }
     }

@@ -62,9 +62,27 @@ pub(crate) fn analyse(
     latency_ns_by_config: &BTreeMap<String, Histogram<u64>>,
     question: &Question,
 ) -> Analysis {
-    let plan = &manifest.plan;
     // Effects and noise are few and decide; configurations may be thousands.
-    let (quick, fine) = (Bootstrap::quick(plan.seed), Bootstrap::fine(plan.seed));
+    let seed = manifest.plan.seed;
+    let resampling = Resampling { quick: Bootstrap::quick(seed), fine: Bootstrap::fine(seed) };
+    analyse_with(manifest, trials, latency_ns_by_config, question, resampling)
+}
+
+/// How often the many and the few are resampled.
+#[derive(Clone, Copy)]
+struct Resampling {
+    quick: Bootstrap,
+    fine: Bootstrap,
+}
+
+fn analyse_with(
+    manifest: &Manifest,
+    trials: &[TrialResult],
+    latency_ns_by_config: &BTreeMap<String, Histogram<u64>>,
+    question: &Question,
+    Resampling { quick, fine }: Resampling,
+) -> Analysis {
+    let plan = &manifest.plan;
     let observations = Observations::new(plan, trials);
     let noise = Noise::measure(&observations, &fine);
     let mut configurations = summary::summaries(&observations, &quick);

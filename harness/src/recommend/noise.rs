@@ -4,6 +4,7 @@
 use crate::stats::{Bootstrap, Pair, has_interval, log_ratio};
 use crate::store::schema::{Estimate, LevelEffect};
 
+use super::measures::{cpu_us_per_commit, device_bytes_per_payload_byte};
 use super::observations::{Observations, p99_us, rate};
 
 /// Changes under this are not worth a setting, however surely they are measured.
@@ -16,6 +17,10 @@ pub(crate) struct Noise {
     pub rate: Option<f64>,
     /// Noise floor of p99 latency.
     pub p99: Option<f64>,
+    /// Noise floor of bytes to the device per payload byte.
+    pub device_bytes: Option<f64>,
+    /// Noise floor of processor time a commit.
+    pub cpu: Option<f64>,
     /// Rate at a block's end against its start: where its interval excludes 1, the machine
     /// drifts within a block.
     pub drift: Option<Estimate>,
@@ -33,6 +38,8 @@ impl Noise {
         Self {
             rate: bootstrap.noise_floor_ratio(&rates),
             p99: bootstrap.noise_floor_ratio(&pairs(p99_us)),
+            device_bytes: bootstrap.noise_floor_ratio(&pairs(device_bytes_per_payload_byte)),
+            cpu: bootstrap.noise_floor_ratio(&pairs(cpu_us_per_commit)),
             drift: bootstrap.ratio(&logs),
         }
     }

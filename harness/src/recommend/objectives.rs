@@ -61,7 +61,7 @@ fn of_limit(
     bootstrap: &Bootstrap,
 ) -> Standing {
     let name = limit.percentile.name();
-    let Some(found) = tails.of(observations, config, limit.percentile, bootstrap) else {
+    let Some(found) = tails.promised(observations, config, limit.percentile, bootstrap) else {
         let groups = commit_groups(observations, config);
         let quantile = limit.percentile.quantile();
         let needed = samples_to_support(quantile).filter(|_| !supports(quantile, groups));

@@ -149,8 +149,8 @@ fn front(text: &mut String, analysis: &Analysis) {
     }
     let _ = write!(
         text,
-        "\nThe front: {} of {}; each of the others is clearly worse than one of these in something \
-         and clearly better in nothing\n{}",
+        "\nThe front: {} of {}; one of these is clearly better than each of the others in something \
+         and seems worse in nothing\n{}",
         points.len(),
         counted(analysis.front.len(), "configuration"),
         table.text()

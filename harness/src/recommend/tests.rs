@@ -1,5 +1,8 @@
 //! Analyses of runs whose true rates are known, and of runs cut short, refused and failed.
 
+mod trade_offs;
+mod truth;
+
 use std::collections::BTreeMap;
 
 use super::*;

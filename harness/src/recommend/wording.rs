@@ -169,7 +169,7 @@ fn no_effect(
             Some(floor) if excludes_1 => {
                 format!("less than the noise of {} between equal runs", format_share(floor))
             }
-            _ => format!("and less than {} is not shown", format_share(SAME_RATE_RATIO)),
+            _ => format!("so that {} or more is not excluded", format_share(SAME_RATE_RATIO)),
         };
         let more = farthest.blocks_needed.filter(|needed| *needed as usize > blocks);
         let settled = more.map_or_else(String::new, |needed| {

@@ -2,6 +2,7 @@
 //! for the tests of the reports. Only ever compiled for tests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -9,8 +10,8 @@ use super::Run;
 use crate::store::certificate::Standing;
 use crate::store::schema::{
     Analysis, Axis, AxisEffect, AxisVerdict, Configuration, ConfigurationSummary, Estimate,
-    FrontPoint, LevelEffect, Manifest, Plan, Recommendation, SCHEMA_VERSION, TrialResult,
-    TrialStatus,
+    FrontPoint, LevelEffect, Manifest, Plan, Recommendation, Round, SCHEMA_VERSION, Steadiness,
+    TrialResult, TrialStatus,
 };
 use crate::store::synthetic::{SyntheticRun, baseline_settings, refusal, set, true_rate};
 
@@ -173,7 +174,8 @@ impl Synthetic {
     }
 
     fn of(run: SyntheticRun) -> Self {
-        let SyntheticRun { manifest, trials, latency_ns_by_config } = run;
+        let SyntheticRun { manifest, mut trials, latency_ns_by_config } = run;
+        trials.iter_mut().for_each(settle);
         let analysis = analysis(&manifest.plan, &trials, &latency_ns_by_config);
         let interval_latency_ns = intervals(&trials, &analysis);
         let standing = Standing::Uncertified;
@@ -220,6 +222,18 @@ fn analysis(
     }
 }
 
+/// Six rounds, the first of them slower.
+fn settle(trial: &mut TrialResult) {
+    if trial.status == TrialStatus::Ok {
+        let round = |speed: f64| Round {
+            rate_per_second: trial.rate_per_second * speed,
+            p99_us: trial.latency.p99_us.map(|p99_us| p99_us / speed),
+        };
+        trial.rounds = [0.7, 0.98, 1.0, 1.03, 0.97, 1.02].map(round).to_vec();
+        trial.steadiness = Some(Steadiness::Steady { rounds: 6 });
+    }
+}
+
 /// Ten parts of each trial of the sentinel and the recommended configuration, the third of them
 /// with a stall.
 fn intervals(trials: &[TrialResult], analysis: &Analysis) -> Vec<Vec<Histogram<u64>>> {
@@ -230,8 +244,8 @@ fn intervals(trials: &[TrialResult], analysis: &Analysis) -> Vec<Vec<Histogram<u
             let spread = 0.7 + ((commit * 37 + part * 11) % 100) as f64 * 0.008;
             let stall = if part == 2 && commit % 100 == 0 { 40.0 } else { 1.0 };
             let latency_us = trial.latency.p50_us * spread * stall;
-            #[allow(clippy::cast_possible_truncation, reason = "of the order of a millisecond")]
-            histogram.record((latency_us * 1e3) as u64).unwrap();
+            let latency_ns = Duration::from_secs_f64(latency_us / 1e6).as_nanos();
+            histogram.record(u64::try_from(latency_ns).unwrap()).unwrap();
         }
         histogram
     };

@@ -176,6 +176,15 @@ fn conclusions(output: &mut Output, view: &View<'_>) {
             output.item(&axis.axis, &axis.sentence, 14);
         }
         output.heading("No recommendation: nothing was measured well enough.");
+        if let Some(refusal) = &analysis.refusal {
+            for reason in &refusal.reasons {
+                output.item("-", reason, 1);
+            }
+            output.heading("What would settle it");
+            for settled in &refusal.settled_by {
+                output.item("-", settled, 1);
+            }
+        }
         return;
     };
     // The reasons say what each setting does; telling it twice would bury them.

@@ -178,3 +178,37 @@ fn sentinel_pairs<'a>(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::synthetic::SyntheticRun;
+
+    #[test]
+    fn a_rate_that_was_not_kept_once_counts_in_no_average_and_holds_nobody_else_back() {
+        let whole = SyntheticRun::small();
+        let reason = || "the backlog grew".to_owned();
+        for status in [
+            TrialStatus::Overloaded { reason: reason() },
+            TrialStatus::Invalid { reason: reason() },
+        ] {
+            let mut run = SyntheticRun::small();
+            let is_it = |trial: &&mut TrialResult| trial.config_id == "c02" && trial.block == 1;
+            run.trials.iter_mut().find(is_it).expect("a trial of it").status = status;
+            let found = Observations::new(&run.manifest.plan, &run.trials);
+            assert_eq!(found.fates[2], Fate::RateNotKept(reason()));
+            assert!(!found.is_measured(2) && found.is_measured(1));
+            let all = Observations::new(&whole.manifest.plan, &whole.trials);
+            assert_eq!(found.blocks, all.blocks, "the others' blocks stay whole");
+            assert_eq!(found.value(2, 1, rate), None);
+        }
+    }
+
+    #[test]
+    fn a_lost_record_is_worse_than_a_rate_that_was_not_kept() {
+        let not_kept = Fate::RateNotKept("late".to_owned());
+        let lost = TrialStatus::Failed { reason: "lost".to_owned() };
+        assert_eq!(worse(&not_kept, &lost, true), Fate::Failed("lost".to_owned()));
+        assert_eq!(worse(&not_kept, &TrialStatus::Ok, false), not_kept);
+    }
+}

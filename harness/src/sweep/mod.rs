@@ -17,7 +17,6 @@ mod session;
 mod stored;
 mod trial;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -26,6 +25,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::cli::SweepArgs;
+use crate::failure::Failure;
 use crate::host;
 use crate::profile::Profile;
 use crate::scratch::Interrupts;
@@ -50,40 +50,22 @@ pub(crate) enum Outcome {
     },
 }
 
-/// Why there was no sweep, or only a part of one.
-#[derive(Debug)]
-pub(crate) enum SweepError {
-    /// The command line or the profile is wrong.
-    Usage(anyhow::Error),
-    /// Running would not be safe, or not possible on this disk. Nothing was left there.
-    Refused(anyhow::Error),
-    /// The run broke off: its results could not be stored, or its files not be removed.
-    Broken(anyhow::Error),
-}
-
-impl fmt::Display for SweepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(error) | Self::Refused(error) | Self::Broken(error)) = self;
-        write!(f, "{error:#}")
-    }
-}
-
 /// Runs the sweep that the command line asks for, or goes on with one.
 ///
 /// # Errors
-/// See [`SweepError`]; each is one sentence that says what to do.
-pub(crate) fn run(args: &SweepArgs) -> Result<Outcome, SweepError> {
+/// See [`Failure`]; each is one sentence that says what to do.
+pub(crate) fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
     match (&args.resume, &args.profile) {
         (Some(folder), _) => resume::resume(args, folder),
         (None, Some(path)) => {
-            let profile = Profile::load(path).map_err(|error| SweepError::Usage(error.into()))?;
+            let profile = Profile::load(path).map_err(|error| Failure::Usage(error.into()))?;
             start(args, &profile)
         }
-        (None, None) => Err(SweepError::Usage(anyhow!("name a profile, or a run to resume"))),
+        (None, None) => Err(Failure::Usage(anyhow!("name a profile, or a run to resume"))),
     }
 }
 
-fn start(args: &SweepArgs, profile: &Profile) -> Result<Outcome, SweepError> {
+fn start(args: &SweepArgs, profile: &Profile) -> Result<Outcome, Failure> {
     // Short enough to be typed again.
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let before_trials = if args.no_ceiling { 0.0 } else { ceiling_seconds(profile.trial) };
@@ -94,12 +76,12 @@ fn start(args: &SweepArgs, profile: &Profile) -> Result<Outcome, SweepError> {
     }
 
     let began = Instant::now();
-    let interrupts = Interrupts::install().map_err(SweepError::Broken)?;
+    let interrupts = Interrupts::install().map_err(Failure::Broken)?;
     let target = Target::prepare(&args.target, &interrupts)?;
     let free = preflight::check_space(approach.first_plan(), environment.free_bytes, None);
     if let Err(error) = free {
         target.undo();
-        return Err(SweepError::Refused(error));
+        return Err(Failure::Refused(error));
     }
     // Again, now that the target exists.
     let environment = host::capture(&args.target);
@@ -110,7 +92,7 @@ fn start(args: &SweepArgs, profile: &Profile) -> Result<Outcome, SweepError> {
     });
     let (folder, _lock) = made.map_err(|error| {
         target.undo();
-        SweepError::Usage(error)
+        Failure::Usage(error)
     })?;
     let run = Run { profile, target: &target, folder: &folder, interrupts: &interrupts, began };
     let interrupted = run.measure(&mut manifest, args.quiet)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::SweepError;
+use crate::failure::Failure;
 use crate::profile::{ASSUMED_LOG_BYTES_PER_SECOND, trial_log_bytes};
 use crate::scratch::Interrupts;
 use crate::scratch::Scratch;
@@ -33,7 +33,7 @@ pub(super) struct Target {
 impl Target {
     /// Creates the directory if it is missing, and opens a log in it to see whether one can be
     /// had. What was created is removed again if not.
-    pub(super) fn prepare(path: &Path, interrupts: &Interrupts) -> Result<Self, SweepError> {
+    pub(super) fn prepare(path: &Path, interrupts: &Interrupts) -> Result<Self, Failure> {
         let missing = path.ancestors().take_while(|part| !part.as_os_str().is_empty());
         let mut created: Vec<PathBuf> =
             missing.take_while(|part| !part.exists()).map(Path::to_path_buf).collect();
@@ -56,19 +56,19 @@ impl Target {
         }
     }
 
-    fn check(&self, interrupts: &Interrupts) -> Result<(), SweepError> {
+    fn check(&self, interrupts: &Interrupts) -> Result<(), Failure> {
         let unusable = || {
             let path = self.path.display();
             format!("{path} cannot be measured in; name a writable directory with --target")
         };
-        fs::create_dir_all(&self.path).with_context(unusable).map_err(SweepError::Usage)?;
+        fs::create_dir_all(&self.path).with_context(unusable).map_err(Failure::Usage)?;
         let scratch = Scratch::create(&self.path, interrupts)
             .with_context(unusable)
-            .map_err(SweepError::Usage)?;
+            .map_err(Failure::Usage)?;
         let probed = workload::probe(scratch.path());
-        scratch.remove().map_err(SweepError::Broken)?;
+        scratch.remove().map_err(Failure::Broken)?;
         probed.map(|_| ()).map_err(|error| {
-            SweepError::Refused(anyhow!(error.sentence(&self.path, " with --target")))
+            Failure::Refused(anyhow!(error.sentence(&self.path, " with --target")))
         })
     }
 }
@@ -148,7 +148,7 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "x").expect("a file");
         let outcome = Target::prepare(&file.join("a/b"), &Interrupts::default());
-        let Err(SweepError::Usage(error)) = outcome else { panic!("{outcome:?}") };
+        let Err(Failure::Usage(error)) = outcome else { panic!("{outcome:?}") };
         let error = format!("{error:#}");
         assert!(error.contains("file/a/b cannot be measured in"), "{error}");
         assert!(!error.contains('\n'), "{error}");

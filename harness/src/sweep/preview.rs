@@ -94,7 +94,7 @@ fn full(text: &mut String, profile: &Profile, args: &SweepArgs, plan: &Plan) {
         text,
         "Trials",
         &format!(
-            "{} ({} configurations and 2 sentinel runs in each of {} blocks), {} each after \
+            "{} ({} configurations and 2 sentinel runs in each of {} blocks), {} after \
              {} s of warm-up",
             cost.trials,
             plan.configurations.len(),
@@ -109,15 +109,21 @@ fn full(text: &mut String, profile: &Profile, args: &SweepArgs, plan: &Plan) {
             format_seconds(budget.as_secs_f64())
         )
     });
-    let longest = plan.round_seconds.map_or_else(String::new, |_| {
-        format!(
-            ", up to {} if no trial is ever steady",
-            format_seconds(plan_cost(&longest(plan), assumed_overhead_seconds(plan)).seconds)
-        )
+    // Trials in rounds may take longer than they have to.
+    let longest = plan.round_seconds.map(|_| longest(plan));
+    let most_time = longest.as_ref().map_or_else(String::new, |longest| {
+        let seconds = plan_cost(longest, assumed_overhead_seconds(plan)).seconds;
+        format!(", up to {} if no trial is ever steady", format_seconds(seconds))
     });
     let before = before_trials(args, plan);
-    line(text, "Time", &format!("about {}{longest}{before}{budget}", format_seconds(cost.seconds)));
-    writes(text, plan_written_bytes(plan, ASSUMED_LOG_BYTES_PER_SECOND));
+    line(
+        text,
+        "Time",
+        &format!("about {}{most_time}{before}{budget}", format_seconds(cost.seconds)),
+    );
+    let most_data =
+        longest.map(|longest| plan_written_bytes(&longest, ASSUMED_LOG_BYTES_PER_SECOND));
+    writes(text, plan_written_bytes(plan, ASSUMED_LOG_BYTES_PER_SECOND), most_data);
 }
 
 /// What goes before the trials.
@@ -164,15 +170,16 @@ fn screened(text: &mut String, args: &SweepArgs, plan: &Plan, design: &str, left
     line(text, "Time", &format!("at most about {}", format_seconds(time)));
     // The rest is as long as its share of the time, at the pace of the screening.
     let bytes_per_second = plan_written_bytes(plan, ASSUMED_LOG_BYTES_PER_SECOND) / cost.seconds;
-    writes(text, bytes_per_second * (cost.seconds + left.seconds));
+    writes(text, bytes_per_second * (cost.seconds + left.seconds), None);
 }
 
-fn writes(text: &mut String, bytes: f64) {
+fn writes(text: &mut String, bytes: f64, most_bytes: Option<f64>) {
+    let most = most_bytes.map_or_else(String::new, |most| format!(" to {}", format_data(most)));
     line(
         text,
         "Writes",
         &format!(
-            "about {} if the log takes {}, zeroed segments included",
+            "about {}{most} if the log takes {}, zeroed segments included",
             format_data(bytes),
             format_bytes_per_second(ASSUMED_LOG_BYTES_PER_SECOND)
         ),
@@ -182,10 +189,10 @@ fn writes(text: &mut String, bytes: f64) {
 /// How long a trial is measured.
 fn length(plan: &Plan) -> String {
     match plan.round_seconds {
-        None => format!("{} s", plan.trial_seconds),
+        None => format!("{} s each", plan.trial_seconds),
         Some(seconds) => format!(
-            "rounds of {seconds} s until {STEADY_ROUNDS} in a row are steady ({STEADY_ROUNDS_MAX} \
-             at most)"
+            "in rounds of {seconds} s until {STEADY_ROUNDS} in a row are steady, \
+             {STEADY_ROUNDS_MAX} at most,"
         ),
     }
 }

@@ -65,6 +65,14 @@ impl Progress {
         }
     }
 
+    /// A trial need not be run: the time that is left does not follow from it.
+    pub(super) fn trial_passed_over(&self) {
+        if let Self::Bar(bar) = self {
+            bar.inc(1);
+            bar.reset_eta();
+        }
+    }
+
     pub(super) fn block_done(&self, report: &BlockReport) {
         if let Self::Lines = self {
             note(&report.to_string());

@@ -10,14 +10,15 @@ use super::progress::Progress;
 use super::run::Run;
 use super::session;
 use super::stored::missing;
-use super::{Outcome, SweepError, preview, sha256_of};
+use super::{Outcome, preview, sha256_of};
 use crate::cli::SweepArgs;
+use crate::failure::Failure;
 use crate::host;
 use crate::profile::Profile;
 use crate::scratch::{Interrupts, remove_left_behind};
 use crate::store::RunFolder;
 use crate::store::capacity::{RunKind, run_kind};
-use crate::store::identity::{Weight, differences};
+use crate::store::identity::{Difference, Weight, differences};
 use crate::store::schema::{
     Environment, Manifest, Plan, RunStatus, SCHEMA_VERSION, TrialResult, TrialStatus,
 };
@@ -25,46 +26,47 @@ use crate::store::schema::{
 /// Goes on with the run in `path`.
 ///
 /// # Errors
-/// See [`SweepError`].
-pub(super) fn resume(args: &SweepArgs, path: &Path) -> Result<Outcome, SweepError> {
-    if run_kind(path).map_err(SweepError::Usage)? == RunKind::Capacity {
+/// See [`Failure`].
+pub(super) fn resume(args: &SweepArgs, path: &Path) -> Result<Outcome, Failure> {
+    if run_kind(path).map_err(Failure::Usage)? == RunKind::Capacity {
         let path = path.display();
-        return Err(SweepError::Usage(anyhow!(
+        return Err(Failure::Usage(anyhow!(
             "{path} holds a capacity run, and only a sweep can be gone on with; start it again"
         )));
     }
-    let (folder, manifest) = RunFolder::open(path).map_err(SweepError::Usage)?;
+    let (folder, manifest) = RunFolder::open(path).map_err(Failure::Usage)?;
     if args.dry_run {
         let held = Held::read(&folder, &manifest).map_err(|e| damaged(path, e))?;
         return Ok(Outcome::Planned(preview::rest(&manifest, held.missing)));
     }
     let began = Instant::now();
-    let lock = folder.lock().map_err(SweepError::Usage)?.ok_or_else(|| {
-        SweepError::Refused(anyhow!(
+    let lock = folder.lock().map_err(Failure::Usage)?.ok_or_else(|| {
+        Failure::Refused(anyhow!(
             "{} is being measured by another plimsoll; wait until that is through",
             path.display()
         ))
     })?;
     // Again, now that nobody else writes it.
-    let (folder, mut manifest) = RunFolder::open(path).map_err(SweepError::Usage)?;
+    let (folder, mut manifest) = RunFolder::open(path).map_err(Failure::Usage)?;
     let held = Held::read(&folder, &manifest).map_err(|error| damaged(path, error))?;
     if held.is_finished(&manifest) {
         let note = "nothing is left to measure; its report is made again";
         Progress::new(args.quiet).notice(&format!("{}: {note}", path.display()));
         return Ok(Outcome::Ran { folder: path.to_path_buf(), interrupted: false });
     }
-    let profile = Profile::parse(&path.join("manifest.json"), &manifest.profile_toml)
-        .map_err(|error| SweepError::Usage(error.into()))?;
+    let manifest_path = path.join("manifest.json");
+    let profile = Profile::stored(&manifest_path, &manifest.profile_toml, &manifest.plan)
+        .map_err(|error| Failure::Usage(error.into()))?;
     let changed = changed(&manifest, path, args)?;
 
     let target = Path::new(&manifest.environment_before.target).to_path_buf();
-    let interrupts = Interrupts::install().map_err(SweepError::Broken)?;
+    let interrupts = Interrupts::install().map_err(Failure::Broken)?;
     for session in manifest.sessions.iter().filter(|session| session.finished_utc.is_none()) {
-        remove_left_behind(&target, session.process_id).map_err(SweepError::Broken)?;
+        remove_left_behind(&target, session.process_id).map_err(Failure::Broken)?;
     }
     let target = Target::prepare(&target, &interrupts)?;
     reopen(&mut manifest, &held, changed);
-    folder.write_manifest(&manifest).map_err(SweepError::Broken)?;
+    folder.write_manifest(&manifest).map_err(Failure::Broken)?;
     let note = format!("{} trials are stored, {} are left", held.count(), held.left());
     Progress::new(args.quiet).notice(&note);
     let run =
@@ -152,7 +154,7 @@ fn reopen(manifest: &mut Manifest, held: &Held, changed: Vec<String>) {
 
 /// What is not as it was when the run began. Another machine, device or build refuses, unless it is
 /// forced.
-fn changed(manifest: &Manifest, path: &Path, args: &SweepArgs) -> Result<Vec<String>, SweepError> {
+fn changed(manifest: &Manifest, path: &Path, args: &SweepArgs) -> Result<Vec<String>, Failure> {
     let target = Path::new(&manifest.environment_before.target);
     let here = Manifest { environment_before: host::capture(target), ..manifest.clone() };
     let found = differences(manifest, &here);
@@ -162,12 +164,10 @@ fn changed(manifest: &Manifest, path: &Path, args: &SweepArgs) -> Result<Vec<Str
         .map(ToString::to_string)
         .collect();
     refusals.extend(another_disk(&manifest.environment_before, &here.environment_before));
-    let is_told = |found: &&crate::store::identity::Difference| {
-        found.weight == Weight::IsTold && !found.is_build()
-    };
+    let is_told = |found: &&Difference| found.weight == Weight::IsTold && !found.is_build();
     let told = found.iter().filter(is_told).map(ToString::to_string);
     if !refusals.is_empty() && !args.force {
-        return Err(SweepError::Refused(anyhow!(
+        return Err(Failure::Refused(anyhow!(
             "{} was measured where something else was in place, and its trials would not compare \
              with more from here: {}; start a new run, or go on regardless with --force",
             path.display(),
@@ -191,12 +191,12 @@ fn has_hash(plan: &Plan, sha256: &str) -> Result<()> {
     if sha256_of(plan) != sha256 {
         bail!(
             "its plan does not have the hash that the manifest states, so it was changed or is \
-               damaged; start a new run"
+             damaged; start a new run"
         );
     }
     Ok(())
 }
 
-fn damaged(path: &Path, error: anyhow::Error) -> SweepError {
-    SweepError::Refused(error.context(format!("{} cannot be resumed", path.display())))
+fn damaged(path: &Path, error: anyhow::Error) -> Failure {
+    Failure::Refused(error.context(format!("{} cannot be resumed", path.display())))
 }

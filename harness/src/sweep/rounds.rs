@@ -124,21 +124,21 @@ impl Rounds<'_> {
         let began = Instant::now();
         let (mut trials, mut refused, failed_before) = (0, 0, tally.failed);
         for (position, planned) in (0..).zip(block_order(self.plan, block)) {
-            let is_due =
-                !stored.holds(block, position) && !tally.refused.contains(&planned.config_index);
-            if is_due {
-                if self.interrupts.requested() {
-                    return Ok(Ended::Interrupted);
-                }
-                if tally.failed_in_a_row >= FAILURES_IN_A_ROW_MAX {
-                    return Ok(Ended::GivenUp);
-                }
-                let place = Place { block, position, sentinel: planned.sentinel };
-                let status = self.trial(planned.config_index, place, progress)?;
-                trials += 1;
-                refused += usize::from(matches!(status, TrialStatus::Refused { .. }));
-                tally.note(planned.config_index, &status);
+            if stored.holds(block, position) || tally.refused.contains(&planned.config_index) {
+                progress.trial_passed_over();
+                continue;
             }
+            if self.interrupts.requested() {
+                return Ok(Ended::Interrupted);
+            }
+            if tally.failed_in_a_row >= FAILURES_IN_A_ROW_MAX {
+                return Ok(Ended::GivenUp);
+            }
+            let place = Place { block, position, sentinel: planned.sentinel };
+            let status = self.trial(planned.config_index, place, progress)?;
+            trials += 1;
+            refused += usize::from(matches!(status, TrialStatus::Refused { .. }));
+            tally.note(planned.config_index, &status);
             progress.trial_done();
         }
         tally.blocks += 1;

@@ -10,7 +10,8 @@ use super::progress::Progress;
 use super::rounds::{Rounds, Time};
 use super::screening::{Allowance, SCREENING_SHARE, refine};
 use super::session::{self, seconds_of, seconds_per_trial};
-use super::{SweepError, sha256_of, utc_now};
+use super::{sha256_of, utc_now};
+use crate::failure::Failure;
 use crate::host;
 use crate::measure::{CeilingOptions, measure_ceiling};
 use crate::profile::Profile;
@@ -46,8 +47,8 @@ fn part_seconds(trial_seconds: f64) -> f64 {
 
 impl Run<'_> {
     /// Measures what is not stored yet, and finishes the manifest. Returns whether Ctrl-C ended it.
-    pub(super) fn measure(&self, manifest: &mut Manifest, quiet: bool) -> Result<bool, SweepError> {
-        let spent = self.spent_before(manifest).map_err(SweepError::Broken)?;
+    pub(super) fn measure(&self, manifest: &mut Manifest, quiet: bool) -> Result<bool, Failure> {
+        let spent = self.spent_before(manifest).map_err(Failure::Broken)?;
         let time = Time { budget: None, before: spent, began: self.began };
         if !self.has_ceiling(manifest) {
             let ceiling = self.ceiling(manifest);
@@ -86,7 +87,7 @@ impl Run<'_> {
         manifest: &mut Manifest,
         time: Time,
         quiet: bool,
-    ) -> Result<RunStatus, SweepError> {
+    ) -> Result<RunStatus, Failure> {
         let Some(screening) = manifest.screening.clone().filter(|found| found.axes.is_empty())
         else {
             return Ok(RunStatus::Complete);
@@ -171,13 +172,13 @@ impl Run<'_> {
 
     /// Whether the largest trial of the manifest's plan, or of another one, fits, at the speed that
     /// the device has. If not, the run ends here.
-    fn check_space(&self, manifest: &mut Manifest, plan: Option<&Plan>) -> Result<(), SweepError> {
+    fn check_space(&self, manifest: &mut Manifest, plan: Option<&Plan>) -> Result<(), Failure> {
         let speed = manifest.ceiling.as_ref().map(|ceiling| ceiling.durable_bytes_per_second);
         let free_bytes = host::capture(self.target.path()).free_bytes;
         let plan = plan.unwrap_or(&manifest.plan);
         if let Err(error) = check_space(plan, free_bytes, speed) {
             self.kept(self.finish(manifest, RunStatus::Failed))?;
-            return Err(SweepError::Refused(error));
+            return Err(Failure::Refused(error));
         }
         Ok(())
     }
@@ -191,7 +192,7 @@ impl Run<'_> {
     }
 
     /// An error that ends the run says where what was measured is.
-    fn kept<T>(&self, outcome: Result<T>) -> Result<T, SweepError> {
+    fn kept<T>(&self, outcome: Result<T>) -> Result<T, Failure> {
         let folder = self.folder.path().display();
         let kept = || {
             format!(
@@ -199,6 +200,6 @@ impl Run<'_> {
                  --resume {folder}` goes on with it"
             )
         };
-        outcome.with_context(kept).map_err(SweepError::Broken)
+        outcome.with_context(kept).map_err(Failure::Broken)
     }
 }

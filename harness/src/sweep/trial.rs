@@ -46,7 +46,7 @@ pub(super) struct Trials<'a> {
 enum Found {
     Closed(Measurement),
     InRounds(SteadyMeasurement),
-    Open(f64, OpenMeasurement),
+    Open(f64, Box<OpenMeasurement>),
 }
 
 impl Trials<'_> {
@@ -96,7 +96,8 @@ impl Trials<'_> {
             let config = &LogConfig::of(settings)?;
             let load =
                 OpenLoad { config, shape, rate_per_second, directory, seed, warmup, measured };
-            return workload::run_open(&load).map(|found| Found::Open(rate_per_second, found));
+            let found = workload::run_open(&load)?;
+            return Ok(Found::Open(rate_per_second, Box::new(found)));
         }
         let callers = match plan.load.as_ref().map(|load| load.callers).unwrap_or_default() {
             PlanCallers::Threads => Callers::Threads,

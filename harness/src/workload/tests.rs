@@ -134,12 +134,13 @@ fn sizes_and_tenants_of_a_closed_loop_are_those_that_were_asked_for() {
     let settings = Settings { encryption: true, ..small() };
     for callers in [Callers::Threads, Callers::Tasks] {
         let directory = root.path().join(format!("{callers:?}"));
-        let measured = Duration::from_millis(200);
+        // Long enough for a few hundred records of a busy machine.
+        let measured = Duration::from_millis(500);
         let load = Load { shape: &shape, callers, measured, ..load(&settings, &directory) };
         // Every record is compared with what its numbers say, its tenant included.
         let found = run(&load).expect("a trial");
-        assert!(found.verified_records >= found.commits, "{found:?}");
+        assert!(found.verified_records >= found.commits, "{callers:?}");
         let mean_bytes = found.payload_bytes as f64 / found.commits as f64;
-        assert!((500.0..700.0).contains(&mean_bytes), "{mean_bytes} of 600: {found:?}");
+        assert!((450.0..750.0).contains(&mean_bytes), "{mean_bytes} of 600, {}", found.commits);
     }
 }

@@ -310,6 +310,9 @@ mod tests {
         let mut lost = good();
         lost.remove(2);
         assert_eq!(check(lost), Err(Mismatch::Lost { client: 0, sequence: 1, lsn: 3 }));
+        let mut gone_and_lost = good().split_off(1);
+        gone_and_lost.remove(1);
+        assert_eq!(check(gone_and_lost), Err(Mismatch::Lost { client: 0, sequence: 1, lsn: 3 }));
         let mut altered = good();
         altered[0].payload[20] ^= 1;
         assert!(matches!(check(altered), Err(Mismatch::Altered { lsn: 1, .. })));

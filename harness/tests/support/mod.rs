@@ -36,6 +36,11 @@ engine = ["blocking", "uring"]
 segment_size = "1MiB"
 "#;
 
+/// The same in three blocks, the fewest that anything is recommended from.
+pub(crate) fn three_blocks() -> String {
+    TINY.replace("blocks = 2", "blocks = 3")
+}
+
 /// What a finished program said.
 #[derive(Debug)]
 pub(crate) struct Ran {

@@ -6,62 +6,8 @@ use maud::{Markup, html};
 use super::super::view::{Row, View, usable, usable_estimate};
 use crate::page::text::{estimate, interval, optional_number, printable, ratio};
 use crate::page::{Plot, figure, scrolling};
-use crate::store::schema::{AxisEffect, Estimate, FrontPoint};
-use crate::units::{format_bytes, format_bytes_per_second, format_share, format_us};
-
-/// What one gives up for what: every configuration by rate and tail, and the alternatives in full.
-pub(super) fn front(view: &View<'_>, plot: Option<&Plot>) -> Markup {
-    let points: Vec<&FrontPoint> =
-        view.run.analysis.front.iter().filter(|point| point.on_front).collect();
-    let Some(plot) = plot else { return html! {} };
-    html! {
-        section #trade-offs aria-labelledby="trade-offs-heading" {
-            h2 #trade-offs-heading { "Trade-offs" }
-            (figure(plot))
-            details {
-                summary {
-                    (points.len()) " of " (view.run.analysis.front.len())
-                    " configurations are not beaten in everything by another"
-                }
-                (scrolling("Configurations on the front", &front_table(view, &points)))
-            }
-        }
-    }
-}
-
-fn front_table(view: &View<'_>, points: &[&FrontPoint]) -> Markup {
-    let row_of = |id: &str| view.rows.iter().position(|row| row.configuration.id == id);
-    html! {
-        table.data {
-            thead { tr {
-                th scope="col" { "Id" }
-                th scope="col" { "Against the baseline" }
-                th.number scope="col" { "Commits/s" }
-                th.number scope="col" { "p99 µs" }
-                th.number scope="col" { "p99.9 µs" }
-                th.number scope="col" { "Bytes per payload byte" }
-                th.number scope="col" { "CPU µs per commit" }
-                th.number scope="col" { "Buffers" }
-            } }
-            tbody {
-                @for point in points {
-                    @let index = row_of(&point.config_id);
-                    @let recommended = index.is_some() && index == view.recommended;
-                    tr class=[recommended.then_some("recommended")] {
-                        th scope="row" { (printable(&point.config_id)) }
-                        td.reason { (index.map(|index| view.description(index)).unwrap_or_default()) }
-                        td.number { (optional_number(usable(Some(point.rate_per_second)))) }
-                        td.number { (optional_number(usable(point.p99_us))) }
-                        td.number { (optional_number(usable(point.p999_us))) }
-                        td.number { (optional_number(usable(Some(point.device_bytes_per_payload_byte)))) }
-                        td.number { (optional_number(usable(Some(point.cpu_us_per_commit)))) }
-                        td.number { (format_bytes(point.memory_bytes)) }
-                    }
-                }
-            }
-        }
-    }
-}
+use crate::store::schema::{AxisEffect, Estimate};
+use crate::units::{format_bytes_per_second, format_share, format_us};
 
 /// What changing one setting did, and two at once.
 pub(super) fn effects(view: &View<'_>, plot: Option<&Plot>, pairs: Option<&Plot>) -> Markup {
@@ -180,8 +126,8 @@ pub(super) fn latency(plot: Option<&Plot>, over_time: Option<&Plot>) -> Markup {
     }
 }
 
-/// Drift over the run.
-pub(super) fn rounds(view: &View<'_>, plot: Option<&Plot>) -> Markup {
+/// Drift over the run, and how each trial settled.
+pub(super) fn rounds(view: &View<'_>, plot: Option<&Plot>, settling: Option<&Plot>) -> Markup {
     html! {
         section #rounds aria-labelledby="rounds-heading" {
             h2 #rounds-heading { "Was the machine steady?" }
@@ -198,6 +144,7 @@ pub(super) fn rounds(view: &View<'_>, plot: Option<&Plot>) -> Markup {
                 Some(plot) => (figure(plot)),
                 None => p.empty { "It takes at least two blocks to see drift." },
             }
+            @if let Some(plot) = settling { (figure(plot)) }
         }
     }
 }

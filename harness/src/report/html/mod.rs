@@ -8,6 +8,7 @@ mod capacity;
 mod evidence;
 mod screening;
 mod summary;
+mod trade_offs;
 
 use maud::html;
 
@@ -26,15 +27,15 @@ pub(crate) fn report_html(run: &Run<'_>, plots: &[Plot]) -> String {
     );
     let plot = |file_name: &str| plots.iter().find(|plot| plot.file_name == file_name);
     let body = html! {
-        (summary::header(&view, plot("front.svg").is_some()))
+        (summary::header(&view))
         main {
             (summary::decision(&view))
             (screening::screening(run.manifest))
-            (evidence::front(&view, plot("front.svg")))
+            (trade_offs::trade_offs(&view, plot("front.svg")))
             (evidence::effects(&view, plot("effects.svg"), plot("pairs.svg")))
             (evidence::throughput(&view, plot("throughput.svg")))
             (evidence::latency(plot("latency.svg"), plot("over-time.svg")))
-            (evidence::rounds(&view, plot("rounds.svg")))
+            (evidence::rounds(&view, plot("rounds.svg"), plot("settling.svg")))
             (evidence::configurations(&view))
             (appendix::environment(run.manifest))
             (appendix::reproduce(run.manifest))

@@ -3,9 +3,9 @@
 
 use maud::{Markup, html};
 
-use crate::page::text::printable;
 use super::evidence::ratio_cells;
 use crate::page::scrolling;
+use crate::page::text::printable;
 use crate::store::schema::{Manifest, ScreenedAxis, Screening};
 
 /// The section; nothing for a run without a screening.

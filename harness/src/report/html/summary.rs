@@ -12,7 +12,7 @@ use crate::store::schema::{Environment, Manifest, RunStatus};
 use crate::units::{format_bytes_per_second, format_seconds, format_share};
 
 /// Page header with the title and what was measured.
-pub(super) fn header(view: &View<'_>, has_front: bool) -> Markup {
+pub(super) fn header(view: &View<'_>) -> Markup {
     let manifest = view.run.manifest;
     html! {
         header {
@@ -22,9 +22,9 @@ pub(super) fn header(view: &View<'_>, has_front: bool) -> Markup {
             p.facts { (machine(&manifest.environment_before)) }
             p.facts { (method(manifest)) }
             nav aria-label="Sections" {
-                @if has_front { a href="#trade-offs" { "Trade-offs" } " " }
+                a href="#trade-offs" { "Trade-offs" } " "
                 @for (id, name) in [
-                    ("effects", "Effects"), ("throughput", "Throughput"), ("latency", "Latency"),
+                    ("trade-offs", "Trade-offs"), ("effects", "Effects"), ("throughput", "Throughput"), ("latency", "Latency"),
                     ("rounds", "Rounds"), ("configurations", "All configurations"),
                     ("environment", "Environment"), ("reproduce", "Reproduce"), ("glossary", "Glossary"),
                 ] {
@@ -83,6 +83,11 @@ pub(super) fn decision(view: &View<'_>) -> Markup {
                 }
                 _ => {
                     h2 #recommendation-heading { "No recommendation" }
+                    @if let Some(refusal) = &view.run.analysis.refusal {
+                        @for reason in &refusal.reasons { p { (printable(reason)) } }
+                        h3 { "What would settle it" }
+                        ul { @for settled in &refusal.settled_by { li { (printable(settled)) } } }
+                    }
                     p {
                         "No configuration could be measured well enough to be recommended. "
                         "The table of " a href="#configurations" { "all configurations" }

@@ -68,7 +68,7 @@ pub(super) fn plot(view: &View<'_>) -> Result<Option<Plot>> {
         draw_axes(canvas, &layout, &front)?;
         draw_ceiling(canvas, view, &layout)?;
         draw_objective(canvas, &layout, &front)?;
-        draw_line(canvas, &layout, &front)?;
+        canvas.path(&line(&layout, &front), Ink::Blue, 1.5)?;
         draw_points(canvas, view, &layout, &front)?;
         draw_labels(canvas, view, &layout, &front)?;
         draw_legend(canvas, &front)
@@ -235,7 +235,7 @@ fn draw_objective(canvas: &Canvas<'_>, layout: &Layout, front: &Front) -> Result
 }
 
 /// The edge of what can be had: a step at each point of the line.
-fn draw_line(canvas: &Canvas<'_>, layout: &Layout, front: &Front) -> Result<()> {
+fn line(layout: &Layout, front: &Front) -> Vec<(f64, f64)> {
     let mut path: Vec<(f64, f64)> = Vec::new();
     for point in front.points.iter().filter(|point| point.kind == Kind::OnLine) {
         let (x, y) = layout.at(point);
@@ -245,7 +245,7 @@ fn draw_line(canvas: &Canvas<'_>, layout: &Layout, front: &Front) -> Result<()> 
     if let Some((x, _)) = path.last().copied() {
         path.push((x, TOP));
     }
-    canvas.path(&path, Ink::Blue, 1.5)
+    path
 }
 
 fn draw_points(canvas: &Canvas<'_>, view: &View<'_>, layout: &Layout, front: &Front) -> Result<()> {
@@ -283,11 +283,12 @@ fn draw_labels(canvas: &Canvas<'_>, view: &View<'_>, layout: &Layout, front: &Fr
     named.sort_by_key(|point| !is_recommended(point));
     let mut taken: Vec<Area> =
         front.points.iter().map(|point| Area::around(layout.at(point), 6.0)).collect();
+    taken.extend(line(layout, front).windows(2).map(|ends| Area::between(ends[0], ends[1])));
     for point in named {
         let recommended = is_recommended(point);
         let name = if recommended { format!("{} recommended", point.id) } else { point.id.clone() };
         let lettering = if recommended { LABEL.ink(Ink::Text).bold() } else { LABEL };
-        let width = as_f64(name.chars().count()) * 7.5;
+        let width = as_f64(name.chars().count()) * if recommended { 8.3 } else { 7.5 };
         let (x, y) = layout.at(point);
         let places = [14.0, -14.0, 30.0, -30.0, 46.0, -46.0]
             .into_iter()
@@ -315,6 +316,11 @@ struct Area {
 impl Area {
     fn around((x, y): (f64, f64), radius: f64) -> Self {
         Self { left: x - radius, right: x + radius, top: y - radius, bottom: y + radius }
+    }
+
+    fn between(from: (f64, f64), to: (f64, f64)) -> Self {
+        let (left, right) = (from.0.min(to.0) - 2.0, from.0.max(to.0) + 2.0);
+        Self { left, right, top: from.1.min(to.1) - 2.0, bottom: from.1.max(to.1) + 2.0 }
     }
 
     fn of_text((left, middle): (f64, f64), width: f64) -> Self {

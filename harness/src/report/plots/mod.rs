@@ -9,6 +9,7 @@ mod load_latency;
 mod over_time;
 mod pairs;
 mod rounds;
+mod settling;
 mod spectrum;
 mod throughput;
 
@@ -21,7 +22,7 @@ use crate::page::Plot;
 pub(super) use load_latency::{FILE_NAME as LOAD_LATENCY, plot as load_latency};
 
 /// Every plot of a sweep there can be, in the order a report shows them.
-pub(super) const FILE_NAMES: [&str; 7] = [
+pub(super) const FILE_NAMES: [&str; 8] = [
     "front.svg",
     "effects.svg",
     "pairs.svg",
@@ -29,6 +30,7 @@ pub(super) const FILE_NAMES: [&str; 7] = [
     "latency.svg",
     "over-time.svg",
     "rounds.svg",
+    "settling.svg",
 ];
 
 /// Every plot the run has data for, in the order a report shows them. The same run gives the
@@ -46,6 +48,7 @@ pub(crate) fn plots(run: &Run<'_>) -> Result<Vec<Plot>> {
         spectrum::plot(&view).context("cannot draw the latency plot")?,
         over_time::plot(&view).context("cannot draw the plot of latency over time")?,
         rounds::plot(&view).context("cannot draw the rounds plot")?,
+        settling::plot(&view).context("cannot draw the settling plot")?,
     ];
     Ok(drawn.into_iter().flatten().collect())
 }

@@ -10,7 +10,7 @@ use super::super::view::{View, usable};
 use crate::page::Plot;
 use crate::page::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
 use crate::page::scale::{Scale, as_f64, extent};
-use crate::page::text::{number, shortened, tick as tick_label};
+use crate::page::text::{number, shortened, signed_percent};
 use crate::store::schema::{Steadiness, TrialResult, TrialStatus};
 use crate::units::format_share;
 
@@ -281,15 +281,6 @@ fn draw_legend(canvas: &Canvas<'_>, series: &[Series], noise: Option<f64>) -> Re
     Ok(())
 }
 
-fn signed_percent(share: f64) -> String {
-    let percent = share * 100.0;
-    match tick_label(percent.abs()) {
-        size if percent.abs() < 1e-9 || size == "0" => "0".to_owned(),
-        size if percent > 0.0 => format!("+{size}"),
-        size => format!("−{size}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::synthetic::Synthetic;
@@ -330,6 +321,7 @@ mod tests {
     #[test]
     fn trials_that_had_not_settled_are_told_and_marked() {
         let mut synthetic = Synthetic::full();
+        synthetic.trials.iter_mut().for_each(|trial| trial.steadiness = None);
         let caption_of =
             |synthetic: &Synthetic| plot(&View::new(synthetic.run())).unwrap().unwrap().caption;
         assert!(!caption_of(&synthetic).contains("settled"), "nobody looked");

@@ -3,12 +3,14 @@
 //! comes to the same plan.
 
 use super::Allowance;
-use super::design::{Design, compared_levels};
+use super::design::compared_levels;
 use super::effects::{AxisLevels, Effect, effects};
 use crate::profile::{Levels, Profile, SettingKey};
 use crate::stats::has_interval;
 use crate::store::observations::Observations;
-use crate::store::schema::{Axis, Estimate, Plan, ScreenedAxis, TrialResult};
+use crate::store::schema::{
+    Axis, Configuration, Estimate, Plan, ScreenedAxis, Settings, TrialResult,
+};
 use crate::units::format_change_estimate;
 
 /// Changes under this are not worth a setting, however surely they are measured.
@@ -38,10 +40,10 @@ pub(crate) fn refine(
     trials: &[TrialResult],
     left: &Allowance,
 ) -> Refinement {
-    let axes = profile.all_axes();
+    let axes = &plan.axes;
     let compared: Vec<Levels> = axes.iter().map(compared_levels).collect();
     let observations = Observations::new(plan, trials);
-    let found = effects(&observations, &Design::of(&axes).runs, &compared);
+    let found = effects(&observations, &runs_of(plan), &compared);
     let screened: Vec<Screened<'_>> = (axes.iter().zip(found))
         .map(|(axis, levels)| Screened { axis, key: SettingKey::from_name(&axis.name), levels })
         .collect();
@@ -67,6 +69,18 @@ pub(crate) fn refine(
     let axes = screened.iter().enumerate().filter(|(_, axis)| axis.axis.levels.len() > 1);
     let told = axes.map(|(index, axis)| axis.told(ranked[..count].contains(&index)));
     Refinement { axes: told.collect(), plan: profile.plan_over(&kept(count), blocks, plan.seed) }
+}
+
+/// The level of each axis in each configuration, read off its settings: whatever rule once made
+/// the plan.
+pub(super) fn runs_of(plan: &Plan) -> Vec<Levels> {
+    let level = |axis: &Axis, settings: &Settings| {
+        let text = SettingKey::from_name(&axis.name).map(|key| key.text(settings));
+        axis.levels.iter().position(|level| Some(level) == text.as_ref()).unwrap_or(0)
+    };
+    let levels =
+        |known: &Configuration| plan.axes.iter().map(|axis| level(axis, &known.settings)).collect();
+    plan.configurations.iter().map(levels).collect()
 }
 
 impl Screened<'_> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::SweepError;
+use crate::failure::Failure;
 use crate::profile::{Levels, Profile, assumed_overhead_seconds, plan_cost};
 use crate::stats::MIN_BLOCKS;
 use crate::store::schema::Plan;
@@ -107,7 +107,7 @@ impl Approach {
         seed: u64,
         time: Option<Duration>,
         ceiling_seconds: f64,
-    ) -> Result<Self, SweepError> {
+    ) -> Result<Self, Failure> {
         let plan = profile.plan(seed);
         let Some(time) = time else { return Ok(Self::Full(plan)) };
         let per_trial = plan.warmup_seconds + plan.trial_seconds + assumed_overhead_seconds(&plan);
@@ -155,8 +155,8 @@ impl Approach {
     }
 }
 
-fn too_short(time: Duration, least_seconds: f64, what: &str) -> SweepError {
-    SweepError::Usage(anyhow!(
+fn too_short(time: Duration, least_seconds: f64, what: &str) -> Failure {
+    Failure::Usage(anyhow!(
         "{} is too short for this profile: {what} takes about {}; give it more time with --time, or \
          use shorter trials or fewer axes",
         format_seconds(time.as_secs_f64()),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::failure::Failure;
 use crate::profile::{SettingKey, block_order};
 use crate::stats::truth::{Machine, TRIAL_SIGMA};
 use crate::store::schema::{LatencySummary, TrialResult, TrialStatus};
@@ -237,7 +238,7 @@ fn what_fits_is_run_in_full_and_what_does_not_is_screened_within_half_the_time()
     let Ok(Approach::Screening { plan, .. }) = choose(30.0) else { panic!("screened") };
     assert_eq!(plan.blocks, 3, "half of the time");
 
-    let Err(SweepError::Usage(error)) = choose(5.0) else { panic!("too short") };
+    let Err(Failure::Usage(error)) = choose(5.0) else { panic!("too short") };
     let error = format!("{error:#}");
     // Three blocks of 18 trials and three of a pair and its sentinels, at 209 ms, and the ceiling.
     assert!(error.contains("5.0 s is too short") && error.contains("about 15 s"), "{error}");
@@ -261,4 +262,6 @@ fn a_screenings_plan_is_named_apart() {
     assert!(plan.configurations.iter().all(|c| c.id.starts_with('s')));
     assert_eq!(plan.axes, profile.all_axes());
     assert_eq!(plan.configurations[0].settings, profile.plan(1).configurations[0].settings);
+    // What is read off the settings is what the design asked for.
+    assert_eq!(choice::runs_of(&plan), Design::of(&plan.axes).runs);
 }
