@@ -113,6 +113,11 @@ mod tests {
         for target in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(ids.contains(&target), "{target} leads nowhere");
         }
+        let (_, nav) = html.split_once("<nav").expect("a list of sections");
+        let (nav, _) = nav.split_once("</nav>").expect("and its end");
+        for id in ids {
+            assert!(nav.matches(&format!("\"#{id}\"")).count() <= 1, "{id} is listed twice");
+        }
     }
 
     #[test]

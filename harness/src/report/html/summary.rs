@@ -22,7 +22,6 @@ pub(super) fn header(view: &View<'_>) -> Markup {
             p.facts { (machine(&manifest.environment_before)) }
             p.facts { (method(manifest)) }
             nav aria-label="Sections" {
-                a href="#trade-offs" { "Trade-offs" } " "
                 @for (id, name) in [
                     ("trade-offs", "Trade-offs"), ("effects", "Effects"), ("throughput", "Throughput"), ("latency", "Latency"),
                     ("rounds", "Rounds"), ("configurations", "All configurations"),
