@@ -3,7 +3,8 @@
 //! with both numbers, so that no two are equal.
 //!
 //! The bytes are windows of a pool of random bytes: generating each anew took as long as everything
-//! else that a client does for 4 KiB. Random bytes do not compress, the worst case for a drive that
+//! else that a client does for 4 KiB. Windows follow one another through the pool, as memory likes
+//! to be read; drawn at random, each cost more than the rest of a record's way. Random bytes do not compress, the worst case for a drive that
 //! does; where something else is asked for, a share of each 64 bytes of the pool is zeros.
 
 use std::sync::Arc;
@@ -23,7 +24,11 @@ const STAMP_BYTES: usize = 12;
 const POOL_BYTES: usize = 8 << 20;
 
 /// Windows begin at multiples of this.
-const WINDOW_ALIGN_BYTES: usize = 8;
+const WINDOW_ALIGN_BYTES: u64 = 8;
+
+/// From one client's first window to the next one's: the golden ratio of the pool, in whole windows,
+/// which keeps any number of them apart.
+const CLIENT_STEP_BYTES: u64 = 5_184_528;
 
 /// Each so many bytes have the same share of zeros.
 const STRETCH_BYTES: usize = 64;
@@ -35,6 +40,8 @@ pub(super) struct Payloads {
     shape: RecordShape,
     /// Of every payload, where all are equally long.
     fixed_bytes: Option<usize>,
+    /// From one window to the next: no two that are near each other share bytes.
+    stride_bytes: u64,
     pool: Arc<[u8]>,
 }
 
@@ -57,16 +64,14 @@ impl Payloads {
         make_compressible(&mut pool, shape.compressible);
         let is_fixed = shape.trace.is_none() && shape.sizes.at(0.0) == max_bytes;
         let fixed_bytes = is_fixed.then_some(longest);
-        Ok(Self { seed, shape: shape.clone(), fixed_bytes, pool: pool.into() })
+        let stride_bytes = max_bytes.next_multiple_of(WINDOW_ALIGN_BYTES).max(WINDOW_ALIGN_BYTES);
+        Ok(Self { seed, shape: shape.clone(), fixed_bytes, stride_bytes, pool: pool.into() })
     }
 
     /// Writes the payload of the `sequence`-th record of `client` into `buffer`.
     pub(super) fn fill(&self, client: u32, sequence: u64, buffer: &mut Vec<u8>) {
-        let mut numbers = self.numbers(client, sequence);
-        let windows = POOL_BYTES / WINDOW_ALIGN_BYTES;
-        let scattered = numbers.next_u64() % windows as u64;
-        let start = usize::try_from(scattered).unwrap_or(0) * WINDOW_ALIGN_BYTES;
-        let length = self.fixed_bytes.unwrap_or_else(|| self.length(sequence, &mut numbers));
+        let start = self.start(client, sequence);
+        let length = self.fixed_bytes.unwrap_or_else(|| self.length(client, sequence));
         buffer.clear();
         buffer.extend_from_slice(&self.pool[start..start + length]);
         if let Some(stamp) = buffer.get_mut(..STAMP_BYTES) {
@@ -87,12 +92,23 @@ impl Payloads {
         }
     }
 
-    /// Scatters neighbours over the pool.
+    /// Numbers of a record's own.
     fn numbers(&self, client: u32, sequence: u64) -> SplitMix64 {
         SplitMix64::seed_from_u64(self.seed ^ (u64::from(client) << 48) ^ sequence)
     }
 
-    fn length(&self, sequence: u64, numbers: &mut SplitMix64) -> usize {
+    /// Where a record's window begins. Each client starts somewhere else, and each time around
+    /// begins a little later, so that no window comes again soon.
+    fn start(&self, client: u32, sequence: u64) -> usize {
+        const POOL: u64 = POOL_BYTES as u64;
+        let way = sequence.wrapping_mul(self.stride_bytes);
+        let around = way / POOL * WINDOW_ALIGN_BYTES;
+        let first = u64::from(client).wrapping_mul(CLIENT_STEP_BYTES);
+        usize::try_from(way.wrapping_add(around).wrapping_add(first) % POOL).unwrap_or(0)
+    }
+
+    fn length(&self, client: u32, sequence: u64) -> usize {
+        let mut numbers = self.numbers(client, sequence);
         let bytes = match &self.shape.trace {
             Some(trace) => u64::from(trace.record(sequence).payload_bytes),
             // 53 bits are what a number between 0 and 1 holds.
