@@ -166,6 +166,14 @@ pub(crate) struct ReportArgs {
     /// Folder of the run, as `sweep` made it
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
+
+    /// Print nothing but errors and where the report is
+    #[arg(long, short, conflicts_with = "json")]
+    pub quiet: bool,
+
+    /// Print what was concluded as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `plimsoll bench`.
@@ -259,6 +267,9 @@ mod tests {
             panic!("not a report");
         };
         assert_eq!(report.run, Path::new("results/x"));
+        assert!(!report.quiet && !report.json);
+        assert!(parse(&["report", "r", "--json"]).is_ok() && parse(&["report", "r", "-q"]).is_ok());
+        assert!(parse(&["report", "r", "--json", "-q"]).is_err());
         let kind = parse(&["report", "a", "b"]).unwrap_err().kind();
         assert_eq!(kind, ErrorKind::UnknownArgument);
     }

@@ -134,9 +134,10 @@ fn sweep_verb(args: &SweepArgs) -> u8 {
 }
 
 fn report_verb(args: &ReportArgs) -> u8 {
+    let told = Told::of(args.json, args.quiet);
     match run_kind(&args.run) {
-        Ok(RunKind::Sweep) => conclude_and_print(&args.run, Told::People),
-        Ok(RunKind::Capacity) => conclude_capacity_and_print(&args.run, Told::People),
+        Ok(RunKind::Sweep) => conclude_and_print(&args.run, told),
+        Ok(RunKind::Capacity) => conclude_capacity_and_print(&args.run, told),
         Err(error) => {
             complain(&format!("{error:#}"));
             EXIT_USAGE

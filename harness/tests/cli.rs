@@ -119,6 +119,9 @@ fn report_makes_the_same_again_and_refuses_what_is_no_run() {
     }
     let reported = shop.run(&["report", run.to_str().expect("UTF-8")]);
     assert_eq!(reported.code, swept.code, "{reported:?}");
+    let told = shop.run(&["report", run.to_str().expect("UTF-8"), "--json"]);
+    let answer: Value = serde_json::from_str(&told.stdout).expect("nothing but JSON");
+    assert_eq!(answer["analysis"], json(&run.join("analysis.json")));
     assert!(contents() == before, "the same stored run gave another answer");
 
     let refused = shop.run(&["report", "nowhere"]);
