@@ -82,10 +82,13 @@ fn a_commit_in_the_steady_state_allocates_nothing_and_nothing_of_the_log_is_cach
     assert_eq!(arms.len(), 4, "{found}");
     for arm in &arms[..3] {
         let samples = arm["samples"].as_array().expect("samples");
-        assert!(samples.iter().all(|sample| sample["commits"].as_u64() > Some(0)), "{arm}");
         // On a busy machine the thread that prepares segments may come late, and into a measured
-        // time; what a commit allocates would be in all of them.
-        assert!(samples.iter().any(|sample| sample["allocations"].as_u64() == Some(0)), "{arm}");
+        // time, and a disk may stall for all of one; what a commit allocates would be in each that
+        // has commits.
+        let allocates_nothing = |sample: &&Value| {
+            sample["commits"].as_u64() > Some(0) && sample["allocations"].as_u64() == Some(0)
+        };
+        assert!(samples.iter().any(|sample| allocates_nothing(&sample)), "{arm}");
     }
     for sample in arms[3]["samples"].as_array().expect("samples") {
         match sample["page_cache_growth_bytes"].as_u64() {

@@ -202,7 +202,7 @@ fn draw_axes(canvas: &Canvas<'_>, layout: &Layout, front: &Front) -> Result<()> 
     let scale = if layout.is_log { " (log scale)" } else { "" };
     let middle = ((LEFT + RIGHT) / 2.0, BOTTOM + 36.0);
     canvas.text(middle, &format!("durable commits a second{scale}"), LABEL.centred())?;
-    canvas.text((RIGHT - 6.0, BOTTOM - 12.0), "better ↘", LABEL.bold().right())
+    canvas.text((RIGHT, BOTTOM + 36.0), "better ↘", LABEL.bold().right())
 }
 
 fn draw_ceiling(canvas: &Canvas<'_>, view: &View<'_>, layout: &Layout) -> Result<()> {
