@@ -30,7 +30,7 @@ fn bash_completes_verbs_and_options() {
     for (typed, completed) in [
         ("comp", "compare completions"),
         ("__", ""),
-        ("report --qu", ""),
+        ("report --qu", "--quiet"),
         ("torture --js", "--json"),
     ] {
         let words: Vec<&str> = typed.split(' ').collect();
