@@ -73,7 +73,7 @@ fn a_commit_in_the_steady_state_allocates_nothing_and_nothing_of_the_log_is_cach
     if shop.lacks_direct_io() {
         return;
     }
-    let words = "bench --against-ceiling --rounds 3 --seconds 0.05 --only steady --json found.json";
+    let words = "bench --against-ceiling --rounds 3 --seconds 0.2 --only steady --json found.json";
     let ran = shop.run(&words.split(' ').collect::<Vec<_>>());
     assert_eq!(ran.code, 0, "{ran:?}");
     let text = fs::read_to_string(shop.path("found.json")).expect("the file");
@@ -82,13 +82,10 @@ fn a_commit_in_the_steady_state_allocates_nothing_and_nothing_of_the_log_is_cach
     assert_eq!(arms.len(), 4, "{found}");
     for arm in &arms[..3] {
         let samples = arm["samples"].as_array().expect("samples");
+        assert!(samples.iter().all(|sample| sample["commits"].as_u64() > Some(0)), "{arm}");
         // On a busy machine the thread that prepares segments may come late, and into a measured
-        // time, and a disk may stall for all of one; what a commit allocates would be in each that
-        // has commits.
-        let allocates_nothing = |sample: &&Value| {
-            sample["commits"].as_u64() > Some(0) && sample["allocations"].as_u64() == Some(0)
-        };
-        assert!(samples.iter().any(|sample| allocates_nothing(&sample)), "{arm}");
+        // time; what a commit allocates would be in all of them.
+        assert!(samples.iter().any(|sample| sample["allocations"].as_u64() == Some(0)), "{arm}");
     }
     for sample in arms[3]["samples"].as_array().expect("samples") {
         match sample["page_cache_growth_bytes"].as_u64() {

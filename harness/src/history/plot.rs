@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::series::{Entry, History, Series};
-use crate::page::Plot;
 use crate::page::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
 use crate::page::scale::{Scale, as_f64, extent};
-use crate::page::text::{number, shortened, tick as tick_label};
+use crate::page::text::{number, shortened};
+use crate::page::{Plot, grid};
 use crate::stats::median;
 use crate::store::quantity::Quantity;
 use crate::units::format_change;
@@ -130,10 +130,7 @@ fn draw_axes(
     let quantity = series.quantity;
     let label = format!("{}, {}", quantity.name(), quantity.unit());
     canvas.text((0.0, 40.0), &label, LABEL)?;
-    for tick in y.ticks(6) {
-        canvas.line((LEFT, y.at(tick)), (RIGHT, y.at(tick)), Ink::Grid, 1.0)?;
-        canvas.text((LEFT - 10.0, y.at(tick)), &tick_label(tick), LABEL.right())?;
-    }
+    grid::levels(canvas, y, 6, (LEFT, RIGHT))?;
     for (time, label) in dates(times) {
         canvas.line((x.at(time), TOP), (x.at(time), BOTTOM), Ink::Grid, 1.0)?;
         canvas.text((x.at(time), BOTTOM + 16.0), &label, LABEL.centred())?;

@@ -2,6 +2,7 @@
 //! frame of a page that opens offline. Knows nothing of what is shown; the verbs do.
 
 pub(crate) mod canvas;
+pub(crate) mod grid;
 pub(crate) mod scale;
 pub(crate) mod text;
 

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::super::view::{Row, View, usable, usable_estimate};
 use crate::page::text::{estimate, interval, optional_number, printable, ratio};
 use crate::page::{Plot, figure, scrolling};
-use crate::store::schema::{AxisEffect, Estimate};
+use crate::store::schema::{AxisEffect, Estimate, LevelEffect};
 use crate::units::{format_bytes_per_second, format_share, format_us};
 
 /// What changing one setting did, and two at once.
@@ -38,6 +38,24 @@ pub(super) fn effects(view: &View<'_>, plot: Option<&Plot>, pairs: Option<&Plot>
 }
 
 fn effects_table(axes: &[AxisEffect]) -> Markup {
+    ratio_table(axes.iter().map(|axis| Ratios {
+        axis: &axis.axis,
+        levels: &axis.levels,
+        baseline: &axis.baseline,
+        baseline_words: "the baseline of this setting",
+    }))
+}
+
+/// The levels of one setting beside the one they are compared with.
+pub(super) struct Ratios<'a> {
+    pub axis: &'a str,
+    pub levels: &'a [LevelEffect],
+    pub baseline: &'a str,
+    /// What stands in its row instead of ratios.
+    pub baseline_words: &'static str,
+}
+
+pub(super) fn ratio_table<'a>(settings: impl Iterator<Item = Ratios<'a>>) -> Markup {
     html! {
         table.data {
             thead { tr {
@@ -48,15 +66,15 @@ fn effects_table(axes: &[AxisEffect]) -> Markup {
                 th.number scope="col" { "p99, ratio" }
                 th.number scope="col" { "95 % interval" }
             } }
-            @for axis in axes {
+            @for setting in settings {
                 tbody {
-                    @for level in &axis.levels {
-                        @let is_baseline = level.level == axis.baseline;
+                    @for level in setting.levels {
+                        @let is_baseline = level.level == setting.baseline;
                         tr class=[is_baseline.then_some("fixed")] {
-                            th scope="row" { code { (printable(&axis.axis)) } }
+                            th scope="row" { code { (printable(setting.axis)) } }
                             td { code { (printable(&level.level)) } }
                             @if is_baseline {
-                                td.number colspan="4" { "the baseline of this setting" }
+                                td.number colspan="4" { (setting.baseline_words) }
                             } @else {
                                 (ratio_cells(level.rate_ratio))
                                 (ratio_cells(level.p99_ratio))
@@ -69,7 +87,7 @@ fn effects_table(axes: &[AxisEffect]) -> Markup {
     }
 }
 
-pub(super) fn ratio_cells(value: Option<Estimate>) -> Markup {
+fn ratio_cells(value: Option<Estimate>) -> Markup {
     let value = usable_estimate(value);
     let ends = value.filter(|ratio| ratio.low < ratio.high);
     html! {

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use super::evidence::ratio_cells;
+use super::evidence::{Ratios, ratio_table};
 use crate::page::scrolling;
 use crate::page::text::printable;
 use crate::store::schema::{Manifest, ScreenedAxis, Screening};
@@ -46,34 +46,12 @@ fn section(screening: &Screening) -> Markup {
 }
 
 fn table(axes: &[ScreenedAxis]) -> Markup {
-    html! {
-        table.data {
-            thead { tr {
-                th scope="col" { "Setting" }
-                th scope="col" { "Level" }
-                th.number scope="col" { "Rate, ratio" }
-                th.number scope="col" { "95 % interval" }
-                th.number scope="col" { "p99, ratio" }
-                th.number scope="col" { "95 % interval" }
-            } }
-            @for axis in axes {
-                tbody {
-                    @for (index, level) in axis.levels.iter().enumerate() {
-                        tr class=[(index == 0).then_some("fixed")] {
-                            th scope="row" { code { (printable(&axis.axis)) } }
-                            td { code { (printable(&level.level)) } }
-                            @if index == 0 {
-                                td.number colspan="4" { "what the others are compared with" }
-                            } @else {
-                                (ratio_cells(level.rate_ratio))
-                                (ratio_cells(level.p99_ratio))
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+    ratio_table(axes.iter().map(|axis| Ratios {
+        axis: &axis.axis,
+        levels: &axis.levels,
+        baseline: axis.levels.first().map_or("", |level| &level.level),
+        baseline_words: "what the others are compared with",
+    }))
 }
 
 #[cfg(test)]

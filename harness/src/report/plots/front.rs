@@ -5,10 +5,10 @@ use anyhow::Result;
 
 use super::super::view::{View, usable};
 use crate::load::{Percentile, Slo};
-use crate::page::Plot;
 use crate::page::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
 use crate::page::scale::{Scale, as_f64, extent};
-use crate::page::text::{count, tick as tick_label};
+use crate::page::text::count;
+use crate::page::{Plot, grid};
 use crate::units::{format_rate, format_us};
 
 const LEFT: f64 = 92.0;
@@ -189,16 +189,8 @@ fn device_p99_us(view: &View<'_>) -> Option<f64> {
 fn draw_axes(canvas: &Canvas<'_>, layout: &Layout, front: &Front) -> Result<()> {
     let label = format!("{} commit latency, µs (log scale)", front.percentile.name());
     canvas.text((0.0, 42.0), &label, LABEL)?;
-    for tick in layout.y.ticks(8) {
-        let y = layout.y.at(tick);
-        canvas.line((LEFT, y), (RIGHT, y), Ink::Grid, 1.0)?;
-        canvas.text((LEFT - 10.0, y), &tick_label(tick), LABEL.right())?;
-    }
-    for tick in layout.x.ticks(9) {
-        let x = layout.x.at(tick);
-        canvas.line((x, TOP), (x, BOTTOM), Ink::Grid, 1.0)?;
-        canvas.text((x, BOTTOM + 16.0), &tick_label(tick), LABEL.centred())?;
-    }
+    grid::levels(canvas, &layout.y, 8, (LEFT, RIGHT))?;
+    grid::uprights(canvas, &layout.x, 9, (TOP, BOTTOM))?;
     let scale = if layout.is_log { " (log scale)" } else { "" };
     let middle = ((LEFT + RIGHT) / 2.0, BOTTOM + 36.0);
     canvas.text(middle, &format!("durable commits a second{scale}"), LABEL.centred())?;

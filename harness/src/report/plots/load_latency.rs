@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::page::Plot;
 use crate::page::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
 use crate::page::scale::{Scale, as_f64, extent};
-use crate::page::text::tick as tick_label;
+use crate::page::{Plot, grid};
 use crate::stats::median;
 use crate::store::capacity::{CapacityAnalysis, CapacityManifest, CapacityTrial, Verdict};
 use crate::store::schema::LatencySummary;
@@ -105,16 +104,8 @@ impl Layout {
 
 fn draw_axes(canvas: &Canvas<'_>, layout: &Layout) -> Result<()> {
     canvas.text((0.0, 42.0), "latency, µs (log scale)", LABEL)?;
-    for tick in layout.y.ticks(8) {
-        let y = layout.y.at(tick);
-        canvas.line((LEFT, y), (RIGHT, y), Ink::Grid, 1.0)?;
-        canvas.text((LEFT - 10.0, y), &tick_label(tick), LABEL.right())?;
-    }
-    for tick in layout.x.ticks(9) {
-        let x = layout.x.at(tick);
-        canvas.line((x, TOP), (x, BOTTOM), Ink::Grid, 1.0)?;
-        canvas.text((x, BOTTOM + 16.0), &tick_label(tick), LABEL.centred())?;
-    }
+    grid::levels(canvas, &layout.y, 8, (LEFT, RIGHT))?;
+    grid::uprights(canvas, &layout.x, 9, (TOP, BOTTOM))?;
     let middle = (LEFT + RIGHT) / 2.0;
     canvas.text((middle, BOTTOM + 36.0), "records due a second (log scale)", LABEL.centred())
 }

@@ -6,10 +6,10 @@ use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 
 use super::super::view::{View, usable};
-use crate::page::Plot;
 use crate::page::canvas::{Canvas, Document, Ink, LABEL, WIDTH, render};
 use crate::page::scale::{Scale, as_f64, extent};
-use crate::page::text::{shortened, tick as tick_label};
+use crate::page::text::shortened;
+use crate::page::{Plot, grid};
 use crate::units::format_us;
 
 const LEFT: f64 = 66.0;
@@ -187,10 +187,7 @@ fn draw_frame(
     let description = shortened(&strip.description, LABEL.fitting(RIGHT - 112.0));
     canvas.text((112.0, top - 30.0), &description, LABEL)?;
     canvas.text((0.0, top - 12.0), "commit latency, µs (log scale)", LABEL.size(11.0))?;
-    for tick in y.ticks(7) {
-        canvas.line((LEFT, y.at(tick)), (RIGHT, y.at(tick)), Ink::Grid, 1.0)?;
-        canvas.text((LEFT - 10.0, y.at(tick)), &tick_label(tick), LABEL.right())?;
-    }
+    grid::levels(canvas, y, 7, (LEFT, RIGHT))?;
     if let Some(device_us) = device_us.filter(|us| y.contains(*us)) {
         canvas.dashes((LEFT, y.at(device_us)), (RIGHT, y.at(device_us)), Ink::Muted)?;
         let label =

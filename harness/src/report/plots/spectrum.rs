@@ -5,10 +5,10 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 
 use super::super::view::{Row, View};
-use crate::page::Plot;
 use crate::page::canvas::{Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
 use crate::page::scale::{Scale, as_f64, extent};
-use crate::page::text::{estimate, optional_number, tick as tick_label, wrapped};
+use crate::page::text::{estimate, optional_number, wrapped};
+use crate::page::{Plot, grid};
 use crate::stats::supports;
 
 const LEFT: f64 = 58.0;
@@ -155,10 +155,7 @@ fn draw(canvas: &Canvas<'_>, lines: &[Line]) -> Result<()> {
     let y = Scale::logarithmic(latency.start / 1.15..latency.end * 1.15, BOTTOM..TOP);
 
     canvas.text((0.0, 42.0), "commit latency, µs (log scale)", LABEL)?;
-    for tick in y.ticks(8) {
-        canvas.line((LEFT, y.at(tick)), (RIGHT, y.at(tick)), Ink::Grid, 1.0)?;
-        canvas.text((LEFT - 10.0, y.at(tick)), &tick_label(tick), LABEL.right())?;
-    }
+    grid::levels(canvas, &y, 8, (LEFT, RIGHT))?;
     for (quantile, label) in MARKS {
         let nines = nines_of(quantile);
         if x.contains(nines) {

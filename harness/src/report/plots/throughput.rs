@@ -4,10 +4,10 @@
 use anyhow::Result;
 
 use super::super::view::{Row, View};
-use crate::page::Plot;
 use crate::page::canvas::{CATEGORIES, Canvas, Document, Ink, LABEL, Symbol, WIDTH, render};
 use crate::page::scale::{Scale, as_f64, extent};
-use crate::page::text::{number, shortened, tick as tick_label};
+use crate::page::text::{number, shortened};
+use crate::page::{Plot, grid};
 
 const LEFT: f64 = 206.0;
 const RIGHT: f64 = WIDTH - 16.0;
@@ -158,11 +158,7 @@ fn draw_marked_columns(canvas: &Canvas<'_>, view: &View<'_>, layout: &Layout) ->
 fn draw_axis(canvas: &Canvas<'_>, layout: &Layout) -> Result<()> {
     let scale = if layout.is_log { " (log scale)" } else { "" };
     canvas.text((0.0, 42.0), &format!("durable commits a second{scale}"), LABEL)?;
-    for tick in layout.y.ticks(6) {
-        let y = layout.y.at(tick);
-        canvas.line((LEFT, y), (RIGHT, y), Ink::Grid, 1.0)?;
-        canvas.text((LEFT - 10.0, y), &tick_label(tick), LABEL.right())?;
-    }
+    grid::levels(canvas, &layout.y, 6, (LEFT, RIGHT))?;
     canvas.text((LEFT, BOTTOM + 13.0), "slowest", LABEL.size(11.0))?;
     canvas.text((RIGHT, BOTTOM + 13.0), "fastest", LABEL.size(11.0).right())
 }
