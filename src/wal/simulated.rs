@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{SegmentedWal, open::open_in};
 use crate::{
-    config::SegmentedWalConfig,
+    config::{SegmentedWalConfig, VerifyOnOpen},
     crypto::KeyRing,
     device::{
         LogDirectory,
@@ -29,6 +29,7 @@ const NO_LOG_YET: Meta = Meta {
     newest_segment_number: 0,
     durable_lsn: Lsn::NONE,
     encrypted: false,
+    closing_marker_offset_bytes: None,
 };
 
 /// What a read-only recovery finds.
@@ -69,12 +70,25 @@ pub fn open(disk: &SimulatedDisk, config: SegmentedWalConfig) -> Result<Segmente
     open_in(LogDirectory::simulated(directory, PATH.into()), config)
 }
 
-/// Decides about the log on `disk` as an opening does, and changes nothing.
+/// Decides about the log on `disk` as an opening does that reads everything, and changes nothing.
 ///
 /// # Errors
 ///
 /// The refusals of [`SegmentedWal::open`].
 pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined> {
+    examine_as(disk, keys, VerifyOnOpen::Everything)
+}
+
+/// Decides about the log on `disk` as an opening does that reads so much, and changes nothing.
+///
+/// # Errors
+///
+/// The refusals of [`SegmentedWal::open`].
+pub fn examine_as(
+    disk: &SimulatedDisk,
+    keys: Option<&KeyRing>,
+    verify: VerifyOnOpen,
+) -> Result<Examined> {
     let directory = directory(disk);
     let meta = match read_meta(&directory)? {
         Some(meta) => meta,
@@ -89,7 +103,7 @@ pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined>
     if meta.encrypted && keys.is_none() {
         return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
     }
-    let recovered = recover(&directory, &meta, keys)?;
+    let recovered = recover(&directory, &meta, keys, verify)?;
     let segments = recovered.segments.into_iter().map(|segment| CatalogEntry {
         path: segment.path,
         first_lsn: segment.header.identity.first_lsn,
