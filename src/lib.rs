@@ -69,7 +69,10 @@ pub use error::{Result, WalError};
 pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};
 pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
-pub use replay::{Discarded, RecoveryReport, WalReader};
+pub use replay::{
+    Discarded, Page, ParallelOptions, ParallelReader, RecordFilter, RecordHead, RecordRef,
+    RecoveryReport, WalReader,
+};
 pub use segment::{SegmentInfo, TruncateOutcome};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;

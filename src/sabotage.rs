@@ -56,6 +56,8 @@ pub enum Sabotage {
     AcceptTrailingBytes,
     /// What batches behind the end call durable counts for nothing.
     IgnoreLaterClaims,
+    /// Payloads are passed over where nobody vouches for the batch.
+    SkipUnvouched,
     /// A waiter remembers the moment from which it waits after it has looked, not before.
     #[cfg(shuttle)]
     LookBeforeRemembering,

@@ -1,14 +1,24 @@
 //! From bytes back to records: one decoder, used by recovery at open and by every replay. Never
 //! writes; memory is bounded by the window and the largest batch, not by the log.
 
+mod ahead;
+mod blocks;
 mod closing;
+mod filter;
+mod parallel;
 mod reader;
 mod recovery;
+mod shape;
 mod source;
+mod team;
 mod verdict;
+mod views;
 mod walk;
 
+pub use filter::RecordFilter;
+pub use parallel::{ParallelOptions, ParallelReader};
 pub use reader::WalReader;
 pub(crate) use reader::{ReadBound, ReaderOptions};
 pub use recovery::{Discarded, RecoveryReport};
 pub(crate) use recovery::{Recovered, recover};
+pub use views::{Page, RecordHead, RecordRef};
