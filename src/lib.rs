@@ -73,7 +73,7 @@ pub use replay::{
     Discarded, Page, ParallelOptions, ParallelReader, RecordFilter, RecordHead, RecordRef,
     RecoveryReport, WalReader,
 };
-pub use segment::{SegmentInfo, TruncateOutcome};
+pub use segment::{HeldBack, Lease, LeaseInfo, SegmentInfo, TruncateOutcome, leases_in};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
 
@@ -87,5 +87,7 @@ pub mod simulated {
     pub use crate::sabotage::{Sabotage, with as with_sabotage};
     #[cfg(shuttle)]
     pub use crate::schedules::{Explored, Misstep, Schedules};
-    pub use crate::wal::simulated::{Examined, create_at, examine, examine_as, open, read};
+    pub use crate::wal::simulated::{
+        Examined, create_at, examine, examine_as, leases, open, read,
+    };
 }

@@ -1,4 +1,4 @@
-//! The bytes on disk, version 1: segment headers, batch headers, frames and `wal.meta`.
+//! The bytes on disk, version 1: segment headers, batch headers, frames, `wal.meta` and leases.
 //!
 //! Pure functions over byte slices, no I/O and no keys. Everything is little-endian; every offset
 //! is derived from the field before it. `docs/format.md` holds the same tables for people, and a
@@ -8,6 +8,7 @@ mod batch_header;
 mod checksum;
 mod field;
 mod frame;
+mod lease;
 mod meta;
 #[cfg(test)]
 mod properties;
@@ -20,6 +21,7 @@ pub(crate) use checksum::ChecksumSeed;
 pub(crate) use frame::{
     FRAME_HEADER_LEN, FrameHeader, TAG_LEN, associated_data, frame_len, seal_frame, verify_frame,
 };
+pub(crate) use lease::{LEASE_LEN, LeaseProblem, LeaseRecord, is_lease_name};
 pub(crate) use meta::{META_LEN, Meta, MetaProblem};
 #[cfg(feature = "simulated")]
 pub(crate) use segment_header::SEGMENT_HEADER_LEN;
@@ -84,6 +86,7 @@ mod tests {
             ("Batch header", super::batch_header::at::FIELDS),
             ("Frame header", super::frame::at::FIELDS),
             ("wal.meta", super::meta::at::FIELDS),
+            ("Leases", super::lease::at::FIELDS),
         ] {
             assert_eq!(documented(heading), implemented(fields), "section {heading}");
         }

@@ -26,6 +26,17 @@ pub(super) fn looks_like_segment(name: &str) -> bool {
     name.starts_with("wal-") && name.ends_with(".seg")
 }
 
+/// Name of the file of a consumer's lease.
+pub(super) fn lease_file_name(consumer: &str) -> String {
+    format!("lease-{consumer}.meta")
+}
+
+/// The consumer whose lease a file with this name claims to be, whether a consumer may have that
+/// name or not; `None` if it is no lease's.
+pub(super) fn parse_lease_file_name(name: &str) -> Option<&str> {
+    name.strip_prefix("lease-")?.strip_suffix(".meta")
+}
+
 /// What the blocks of a spare file have been through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SpareState {

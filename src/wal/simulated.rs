@@ -19,7 +19,7 @@ use crate::{
     lsn::Lsn,
     record::KnownKinds,
     replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader, recover},
-    segment::{CatalogEntry, list_segments, read_meta},
+    segment::{CatalogEntry, LeaseInfo, check_leases, leases_of, list_segments, read_meta},
 };
 
 /// The path that errors name; a simulated disk has one directory.
@@ -128,6 +128,7 @@ pub fn examine_as(
         return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
     }
     let recovered = recover(&directory, &meta, keys, verify)?;
+    check_leases(&directory, &meta)?;
     let segments = recovered.segments.into_iter().map(|segment| CatalogEntry {
         path: segment.path,
         first_lsn: segment.header.identity.first_lsn,
@@ -145,6 +146,15 @@ pub fn read(disk: &SimulatedDisk, keys: Option<&KeyRing>, from: Lsn) -> Result<W
     let (keys, known_kinds) = (keys.cloned(), KnownKinds::All);
     let options = ReaderOptions { keys, known_kinds, bound: ReadBound::Tail, from };
     WalReader::over_directory(directory(disk), options)
+}
+
+/// The leases of the log on `disk`, as [`leases_in`](crate::leases_in) lists them.
+///
+/// # Errors
+///
+/// As there.
+pub fn leases(disk: &SimulatedDisk) -> Result<Vec<LeaseInfo>> {
+    leases_of(&directory(disk))
 }
 
 fn directory(disk: &SimulatedDisk) -> LogDirectory {
