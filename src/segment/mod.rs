@@ -20,6 +20,6 @@ pub(crate) use chain::{
 };
 pub(crate) use context::SegmentContext;
 pub(crate) use meta_store::{MetaStore, read_meta};
-pub(crate) use name::segment_name;
+pub(crate) use name::{NamedRole, role_of, segment_name};
 pub(crate) use preparer::Preparer;
 pub(crate) use workshop::{PreparerOptions, Spare};

@@ -11,25 +11,15 @@ use crate::{
         LogDirectory,
         simulated::{SimulatedDirectory, SimulatedDisk},
     },
-    error::{Result, WalError},
-    format::Meta,
+    error::Result,
     lsn::Lsn,
     record::KnownKinds,
-    replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader, recover},
-    segment::{CatalogEntry, list_segments, read_meta},
+    replay::{self, ReadBound, ReaderOptions, RecoveryReport, WalReader},
+    segment::CatalogEntry,
 };
 
 /// The path that errors name; a simulated disk has one directory.
 const PATH: &str = "simulated";
-
-/// What a directory without `wal.meta` and without segments stands for.
-const NO_LOG_YET: Meta = Meta {
-    log_id: [0; 16],
-    retention_floor: Lsn::FIRST,
-    newest_segment_number: 0,
-    durable_lsn: Lsn::NONE,
-    encrypted: false,
-};
 
 /// What a read-only recovery finds.
 #[derive(Debug)]
@@ -76,20 +66,7 @@ pub fn open(disk: &SimulatedDisk, config: SegmentedWalConfig) -> Result<Segmente
 /// The refusals of [`SegmentedWal::open`].
 pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined> {
     let directory = directory(disk);
-    let meta = match read_meta(&directory)? {
-        Some(meta) => meta,
-        None if list_segments(&directory)?.is_empty() => NO_LOG_YET,
-        None => {
-            return Err(WalError::MetaDamaged {
-                path: directory.join("wal.meta"),
-                problem: "it is missing, and there are segments beside it".to_owned(),
-            });
-        }
-    };
-    if meta.encrypted && keys.is_none() {
-        return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
-    }
-    let recovered = recover(&directory, &meta, keys)?;
+    let (meta, recovered) = replay::examine(&directory, keys)?;
     let segments = recovered.segments.into_iter().map(|segment| CatalogEntry {
         path: segment.path,
         first_lsn: segment.header.identity.first_lsn,
