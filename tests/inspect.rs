@@ -76,7 +76,7 @@ fn standings(pieces: &[(Piece, Vec<u64>)]) -> Vec<(Standing, Vec<u64>)> {
 #[test]
 fn a_directory_is_listed_with_what_its_files_say() {
     let disk = killed(9, None);
-    disk.write("notes.txt", b"mine".to_vec());
+    disk.write("notes.txt", b"mine");
     disk.write("wal-1.seg", Vec::new());
     let log = look_into(&disk).expect("listed");
     let firsts: Vec<_> = log.segments().iter().map(|segment| segment.first_lsn.get()).collect();
@@ -315,7 +315,7 @@ fn beside_a_live_writer_nothing_is_damaged() {
             while !stop.load(Ordering::Relaxed) {
                 let lsn = wal.append(&put(&[7; 3000])).expect("append");
                 wal.sync().expect("sync");
-                if lsn.get() % 64 == 0 {
+                if lsn.get().is_multiple_of(64) {
                     wal.truncate_before(Lsn::new(lsn.get() - 40)).expect("truncate");
                 }
             }
