@@ -63,7 +63,7 @@ mod wal;
 
 pub use append::WalStats;
 pub use committer::{Commit, CommitPolicy, GroupCommitter};
-pub use config::{Preparation, SegmentedWalConfig};
+pub use config::{Preparation, SegmentedWalConfig, VerifyOnOpen};
 pub use crypto::KeyRing;
 pub use device::{ActiveEngine, Durability, Engine, EngineReport, EngineTrial, Geometry};
 pub use error::{Result, WalError};
@@ -86,5 +86,5 @@ pub mod simulated {
     pub use crate::sabotage::{Sabotage, with as with_sabotage};
     #[cfg(shuttle)]
     pub use crate::schedules::{Explored, Misstep, Schedules};
-    pub use crate::wal::simulated::{Examined, examine, open, read};
+    pub use crate::wal::simulated::{Examined, examine, examine_as, open, read};
 }

@@ -35,6 +35,9 @@ pub enum Sabotage {
     NothingIsEverLost,
     /// A batch states nothing to be durable.
     StateNothingDurable,
+    /// What `wal.meta` says of a close is believed without a look at the marker, and stays there
+    /// while the log is in use.
+    BelieveStatedClose,
     /// The pages of keys are ordinary memory: in core dumps and in forked processes.
     KeyInCoreDump,
     /// A key that is dropped stays where it was.
@@ -104,7 +107,7 @@ impl Sabotage {
     ];
 
     /// Those of a log with one owner: for the crash matrix to catch.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoFlush,
         Self::AcknowledgeEarly,
         Self::RetryFailedFlush,
@@ -118,6 +121,7 @@ impl Sabotage {
         Self::PaddingNotSkipped,
         Self::NothingIsEverLost,
         Self::StateNothingDurable,
+        Self::BelieveStatedClose,
     ];
 
     /// Those that need several threads to show: for the schedules to catch.

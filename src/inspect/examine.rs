@@ -2,6 +2,7 @@
 
 use super::meta_of;
 use crate::{
+    config::VerifyOnOpen,
     crypto::KeyRing,
     device::LogDirectory,
     error::{Result, WalError},
@@ -67,7 +68,7 @@ fn finding(directory: &LogDirectory, keys: &KeyRing) -> Result<Finding> {
             return beside_writer(directory, keys);
         }
         let before = meta_of(directory);
-        let found = match replay::examine(directory, Some(keys)) {
+        let found = match replay::examine(directory, Some(keys), VerifyOnOpen::Everything) {
             Ok(_) if matches!(before, Ok(None)) => Ok(Finding::NoLog),
             Ok((_, recovered)) => Ok(Finding::Whole(recovered.report)),
             Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! What the files of a log say of themselves.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, num::NonZeroU64, path::PathBuf};
 
 use crate::{
     error::WalError,
@@ -133,12 +133,21 @@ pub struct MetaFacts {
     pub durable_lsn: Lsn,
     /// Whether the log has been written with a key.
     pub encrypted: bool,
+    /// Where in the newest segment the marker of a close in good order is, bytes; `None` if the log
+    /// was not closed since it was opened last.
+    pub closing_marker_offset_bytes: Option<u64>,
 }
 
 impl From<&Meta> for MetaFacts {
     fn from(meta: &Meta) -> Self {
-        let &Meta { log_id, retention_floor, newest_segment_number, durable_lsn, encrypted } = meta;
-        Self { log_id, retention_floor, newest_segment_number, durable_lsn, encrypted }
+        Self {
+            log_id: meta.log_id,
+            retention_floor: meta.retention_floor,
+            newest_segment_number: meta.newest_segment_number,
+            durable_lsn: meta.durable_lsn,
+            encrypted: meta.encrypted,
+            closing_marker_offset_bytes: meta.closing_marker_offset_bytes.map(NonZeroU64::get),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From bytes back to records: one decoder, used by recovery at open and by every replay. Never
 //! writes; memory is bounded by the window and the largest batch, not by the log.
 
+mod closing;
 mod pieces;
 mod reader;
 mod recovery;

@@ -16,7 +16,7 @@ pub(crate) use catalog::{CatalogEntry, SegmentCatalog};
 pub use catalog::{SegmentInfo, TruncateOutcome};
 pub(crate) use chain::{
     ChainSegment, UnreadableNewest, await_last_writes, check_stays_sealed, discover_chain,
-    header_error, list_segments, read_header,
+    header_error, list_segments, read_block, read_header,
 };
 pub(crate) use context::SegmentContext;
 pub(crate) use meta_store::{MetaStore, read_meta};

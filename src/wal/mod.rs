@@ -212,9 +212,14 @@ impl SegmentedWal {
     fn end_in_good_order(&mut self) -> Result<()> {
         let durable_lsn = self.sync()?;
         self.write_marker(true)?;
+        let number = self.writer.active_number();
+        let closing_marker_offset_bytes = self.writer.newest_batch_offset_bytes();
         let meta = &self.log.meta;
-        meta.update(|meta| meta.durable_lsn = durable_lsn)
-            .map_err(WalError::io("write", meta.path()))
+        meta.update(|meta| {
+            meta.note_started_segment(number, durable_lsn);
+            meta.closing_marker_offset_bytes = closing_marker_offset_bytes;
+        })
+        .map_err(WalError::io("write", meta.path()))
     }
 
     fn check_thread(&self) -> Result<()> {

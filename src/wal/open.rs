@@ -45,7 +45,7 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
         return Err(WalError::KeyRequired { path: config.dir, key_id: 0 });
     }
     await_last_writes(&directory)?;
-    let recovered = recover(&directory, &meta.get(), config.keys.as_ref())?;
+    let recovered = recover(&directory, &meta.get(), config.keys.as_ref(), config.verify_on_open)?;
     if recovered.predecessor.end_lsn.next().is_exhausted() {
         return Err(WalError::LsnExhausted);
     }
@@ -145,8 +145,9 @@ fn start_first_segment(wal: &mut SegmentedWal) -> Result<()> {
     let (number, durable_lsn) = (wal.writer.active_number(), wal.durable_lsn());
     let meta = &wal.log.meta;
     meta.update(|meta| {
-        meta.newest_segment_number = number;
-        meta.durable_lsn = durable_lsn;
+        meta.note_started_segment(number, durable_lsn);
+        // The segment may have the number of an empty one that it has replaced.
+        meta.forget_close();
     })
     .map_err(WalError::io("write", meta.path()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{SegmentedWal, open::open_in};
 use crate::{
-    config::SegmentedWalConfig,
+    config::{SegmentedWalConfig, VerifyOnOpen},
     crypto::KeyRing,
     device::{
         LogDirectory,
@@ -59,14 +59,27 @@ pub fn open(disk: &SimulatedDisk, config: SegmentedWalConfig) -> Result<Segmente
     open_in(LogDirectory::simulated(directory, PATH.into()), config)
 }
 
-/// Decides about the log on `disk` as an opening does, and changes nothing.
+/// Decides about the log on `disk` as an opening does that reads everything, and changes nothing.
 ///
 /// # Errors
 ///
 /// The refusals of [`SegmentedWal::open`].
 pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined> {
+    examine_as(disk, keys, VerifyOnOpen::Everything)
+}
+
+/// Decides about the log on `disk` as an opening does that reads so much, and changes nothing.
+///
+/// # Errors
+///
+/// The refusals of [`SegmentedWal::open`].
+pub fn examine_as(
+    disk: &SimulatedDisk,
+    keys: Option<&KeyRing>,
+    verify: VerifyOnOpen,
+) -> Result<Examined> {
     let directory = directory(disk);
-    let (meta, recovered) = replay::examine(&directory, keys)?;
+    let (meta, recovered) = replay::examine(&directory, keys, verify)?;
     let segments = recovered.segments.into_iter().map(|segment| CatalogEntry {
         path: segment.path,
         first_lsn: segment.header.identity.first_lsn,
