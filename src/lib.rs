@@ -9,7 +9,7 @@
 //!
 //!  floor 8   lib                                  the front door
 //!  floor 7   crash         schedules              power cuts and orders of threads, for tests
-//!  floor 6   wal, then committer                  one owner; shared by threads
+//!  floor 6   wal, then committer     inspect      one owner; shared by threads; looked into
 //!  floor 5   append        replay                 never each other
 //!  floor 4   segment                              names, headers, preparation, retirement
 //!  floor 3   crypto        config                 keys, validated settings
@@ -46,6 +46,7 @@ mod device;
 mod durable;
 mod error;
 mod format;
+pub mod inspect;
 mod level;
 mod lsn;
 mod poison;
@@ -84,10 +85,9 @@ pub use wal::SegmentedWal;
 pub mod simulated {
     pub use crate::crash::{CrashMatrix, Outcome, Violation};
     pub use crate::device::simulated::{DiskOptions, Fault, SimulatedDisk};
+    pub use crate::inspect::look_into;
     pub use crate::sabotage::{Sabotage, with as with_sabotage};
     #[cfg(shuttle)]
     pub use crate::schedules::{Explored, Misstep, Schedules};
-    pub use crate::wal::simulated::{
-        Examined, create_at, examine, examine_as, leases, open, read,
-    };
+    pub use crate::wal::simulated::{Examined, create_at, examine, examine_as, leases, open, read};
 }

@@ -13,7 +13,7 @@ use crate::{
     error::WalError,
     lsn::Lsn,
     record::{Record, RecordKind},
-    wal::simulated::{Examined, examine_as, open, read},
+    wal::simulated::{Examined, examine_as, read},
 };
 
 /// One image in so many is damaged,

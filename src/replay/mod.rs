@@ -6,10 +6,12 @@ mod blocks;
 mod closing;
 mod filter;
 mod parallel;
+mod pieces;
 mod reader;
 mod recovery;
 mod shape;
 mod source;
+mod survey;
 mod team;
 mod verdict;
 mod views;
@@ -17,8 +19,13 @@ mod walk;
 
 pub use filter::RecordFilter;
 pub use parallel::{ParallelOptions, ParallelReader};
+pub use pieces::{
+    BatchPiece, Damage, FrameDamage, Piece, Standing, SurveyedPayload, SurveyedRecord,
+};
 pub use reader::WalReader;
 pub(crate) use reader::{ReadBound, ReaderOptions};
 pub use recovery::{Discarded, RecoveryReport};
-pub(crate) use recovery::{Recovered, recover};
+pub(crate) use recovery::{Recovered, examine, recover};
+pub use survey::SegmentSurvey;
+pub(crate) use survey::{Successor, Surroundings};
 pub use views::{Page, RecordHead, RecordRef};

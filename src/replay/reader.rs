@@ -586,7 +586,6 @@ impl ReadBound {
     }
 }
 
-
 /// A reader that starts in clear has not seen the segments before; none of them may be encrypted. One
 /// that cannot be opened is being truncated.
 fn check_start_is_sealed(

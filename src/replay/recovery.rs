@@ -15,7 +15,10 @@ use crate::{
     error::{Result, WalError},
     format::{Meta, Predecessor},
     lsn::Lsn,
-    segment::{ChainSegment, SegmentContext, UnreadableNewest, discover_chain},
+    segment::{
+        ChainSegment, SegmentContext, UnreadableNewest, check_leases, discover_chain,
+        list_segments, read_meta,
+    },
 };
 
 /// What recovery found, for the embedder.
@@ -69,6 +72,44 @@ pub(crate) struct Recovered {
     /// Files that hold nothing: interrupted truncations, and a newest segment that was not used.
     pub(crate) remove: Vec<PathBuf>,
     pub(crate) report: RecoveryReport,
+}
+
+/// What a directory without `wal.meta` and without segments stands for.
+const NO_LOG_YET: Meta = Meta {
+    log_id: [0; 16],
+    retention_floor: Lsn::FIRST,
+    newest_segment_number: 0,
+    durable_lsn: Lsn::NONE,
+    encrypted: false,
+    closing_marker_offset_bytes: None,
+};
+
+/// Decides about a directory as an opening does that reads so much, and changes nothing.
+///
+/// # Errors
+///
+/// The refusals of an opening.
+pub(crate) fn examine(
+    directory: &LogDirectory,
+    keys: Option<&KeyRing>,
+    verify: VerifyOnOpen,
+) -> Result<(Meta, Recovered)> {
+    let meta = match read_meta(directory)? {
+        Some(meta) => meta,
+        None if list_segments(directory)?.is_empty() => NO_LOG_YET,
+        None => {
+            return Err(WalError::MetaDamaged {
+                path: directory.join("wal.meta"),
+                problem: "it is missing, and there are segments beside it".to_owned(),
+            });
+        }
+    };
+    if meta.encrypted && keys.is_none() {
+        return Err(WalError::KeyRequired { path: directory.path().to_owned(), key_id: 0 });
+    }
+    let recovered = recover(directory, &meta, keys, verify)?;
+    check_leases(directory, &meta)?;
+    Ok((meta, recovered))
 }
 
 /// Examines a directory with this `wal.meta`.

@@ -5,11 +5,13 @@ use super::{
     source::{ReadingStyle, SegmentSource},
 };
 use crate::{
+    crypto::{BadTag, SegmentCipher},
     device::SegmentFile,
     error::{Result, WalError},
     format::{
-        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, MAX_BATCH_BYTES,
-        TAG_LEN, associated_data, frame_len, round_up, verify_frame,
+        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, FrameProblem,
+        MAX_BATCH_BYTES, SegmentIdentity, TAG_LEN, associated_data, frame_len, round_up,
+        verify_frame,
     },
     lsn::Lsn,
     record::MAX_PAYLOAD_BYTES,
@@ -67,6 +69,28 @@ pub(super) struct LastBatch {
     pub(super) checksum: u32,
     /// Whether it was written by a close in good order.
     pub(super) clean_close: bool,
+}
+
+/// Why a position does not hold the next batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// No header of a batch of this segment.
+    Block(BatchBlock),
+    /// One that begins with another LSN.
+    OutOfPlace(BatchHeader),
+    /// One whose frames are not what it says.
+    Body(BatchHeader, BodyProblem),
+}
+
+/// What is wrong with the frames of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyProblem {
+    /// The file ends before the batch does.
+    Cut,
+    /// This one of its frames, counted from 0, at this distance from the batch's start.
+    Frame { index: u32, at_bytes: usize, problem: FrameProblem },
+    /// There is more than the frames.
+    Trailing,
 }
 
 /// What lies behind a position that does not hold the next batch.
@@ -132,6 +156,29 @@ impl SegmentWalk {
         self.source.invalidate();
     }
 
+    /// Goes on somewhere else, behind what is damaged, with the LSN that is found there.
+    pub(super) fn go_on_at(&mut self, offset_bytes: u64, lsn: Lsn) {
+        self.offset_bytes = offset_bytes;
+        self.expected_lsn = lsn;
+        self.frames = FrameCursor::default();
+    }
+
+    /// What a block begins with, and its bytes, or as many as there are in the file.
+    pub(super) fn peek(&mut self, offset_bytes: u64) -> Result<(BatchBlock, &[u8])> {
+        let len = usize::try_from(self.context.block_bytes).unwrap_or(usize::MAX);
+        let block = self.source.slice(offset_bytes, len)?;
+        Ok((BatchHeader::read(self.context.seed, block), block))
+    }
+
+    /// Any bytes of the file, as many of `len` as there are.
+    pub(super) fn bytes(&mut self, offset_bytes: u64, len: usize) -> Result<&[u8]> {
+        Ok(self.source.slice(offset_bytes, len)?)
+    }
+
+    pub(super) fn file_len(&self) -> u64 {
+        self.source.file_len()
+    }
+
     pub(super) fn last_batch(&self) -> LastBatch {
         self.last_batch
     }
@@ -143,11 +190,16 @@ impl SegmentWalk {
     ///
     /// [`WalError::Read`], and [`WalError::Tampered`] when checksums are good but a tag is not.
     pub(super) fn next_batch(&mut self) -> Result<bool> {
+        Ok(self.step()?.is_ok())
+    }
+
+    /// [`Self::next_batch`] with the batch's header, or with what is there instead.
+    pub(super) fn step(&mut self) -> Result<std::result::Result<BatchHeader, Obstacle>> {
         let head = self.source.slice(self.offset_bytes, BATCH_HEADER_LEN)?;
-        let BatchBlock::Valid(header) = BatchHeader::read(self.context.seed, head) else {
-            return Ok(false);
-        };
-        self.enter(&header, None)
+        match BatchHeader::read(self.context.seed, head) {
+            BatchBlock::Valid(header) => self.enter(header, None),
+            block => Ok(Err(Obstacle::Block(block))),
+        }
     }
 
     /// As [`Self::next_batch`] for whoever will not want every payload. A batch with large records,
@@ -175,15 +227,22 @@ impl SegmentWalk {
         if header.record_count > 0 {
             self.shape = shape;
         }
-        self.enter(&header, shape.is_some().then_some(vouched))
+        Ok(self.enter(header, shape.is_some().then_some(vouched))?.is_ok())
     }
 
     /// Goes on with the batch that has this header, if it is the next one.
-    fn enter(&mut self, header: &BatchHeader, vouched: Option<Lsn>) -> Result<bool> {
-        if header.first_lsn != self.expected_lsn
-            || (vouched.is_none() && !self.verify_body(header)?)
+    fn enter(
+        &mut self,
+        header: BatchHeader,
+        vouched: Option<Lsn>,
+    ) -> Result<std::result::Result<BatchHeader, Obstacle>> {
+        if header.first_lsn != self.expected_lsn {
+            return Ok(Err(Obstacle::OutOfPlace(header)));
+        }
+        if vouched.is_none()
+            && let Err(problem) = self.verify_body(&header)?
         {
-            return Ok(false);
+            return Ok(Err(Obstacle::Body(header, problem)));
         }
         self.frames = FrameCursor {
             batch_offset_bytes: self.offset_bytes,
@@ -202,26 +261,32 @@ impl SegmentWalk {
         }
         self.expected_lsn = header.end_lsn();
         self.last_batch = LastBatch { checksum: header.checksum, clean_close: header.clean_close };
-        Ok(true)
+        Ok(Ok(header))
     }
 
     /// Checks every frame of a batch, then decrypts them in place.
-    fn verify_body(&mut self, header: &BatchHeader) -> Result<bool> {
+    fn verify_body(
+        &mut self,
+        header: &BatchHeader,
+    ) -> Result<std::result::Result<(), BodyProblem>> {
         debug_assert!(header.batch_len() <= MAX_BATCH_BYTES);
         if header.record_count == 0 {
-            return Ok(true);
+            return Ok(Ok(()));
         }
         let encrypted = self.context.is_encrypted();
         let batch = self.source.slice(self.offset_bytes, header.batch_len())?;
         if batch.len() < header.batch_len() {
-            return Ok(false);
+            return Ok(Err(BodyProblem::Cut));
         }
         let mut position = BATCH_HEADER_LEN;
         let mut lsn = header.first_lsn;
-        for _ in 0..header.record_count {
+        for index in 0..header.record_count {
             let body = &batch[position..];
-            let Ok(frame) = verify_frame(self.context.seed, lsn, encrypted, body) else {
-                return Ok(false);
+            let frame = match verify_frame(self.context.seed, lsn, encrypted, body) {
+                Ok(frame) => frame,
+                Err(problem) => {
+                    return Ok(Err(BodyProblem::Frame { index, at_bytes: position, problem }));
+                }
             };
             position += frame_len(frame.payload_bytes as usize, encrypted);
             lsn = lsn.next();
@@ -231,21 +296,23 @@ impl SegmentWalk {
             position = batch.len();
         }
         if position != batch.len() {
-            return Ok(false);
+            return Ok(Err(BodyProblem::Trailing));
         }
         if encrypted {
             self.decrypt(header)?;
         }
-        Ok(true)
+        Ok(Ok(()))
     }
 
     fn decrypt(&mut self, header: &BatchHeader) -> Result<()> {
+        let Some(cipher) = &self.context.cipher else { return Ok(()) };
         let batch = self.source.slice(self.offset_bytes, header.batch_len())?;
         let mut position = BATCH_HEADER_LEN;
         for _ in 0..header.record_count {
             let payload_len = FrameHeader::decode(&batch[position..]).payload_bytes as usize;
             let frame = &mut batch[position..position + frame_len(payload_len, true)];
-            if let Err(lsn) = open_frame(&self.context, frame) {
+            if open_frame(cipher, &self.context.identity, frame).is_err() {
+                let lsn = FrameHeader::decode(frame).lsn;
                 let offset_bytes = self.offset_bytes + position as u64;
                 let path = self.source.file().path().to_owned();
                 return Err(WalError::Tampered { path, offset_bytes, lsn });
@@ -340,9 +407,11 @@ impl SegmentWalk {
             }
         }
         let frame = self.source.fetch(offset_bytes, len)?;
-        if let Err(lsn) = open_frame(&self.context, frame) {
+        if let Some(cipher) = &self.context.cipher
+            && open_frame(cipher, &self.context.identity, frame).is_err()
+        {
             let path = self.source.file().path().to_owned();
-            return Err(WalError::Tampered { path, offset_bytes, lsn });
+            return Err(WalError::Tampered { path, offset_bytes, lsn: header.lsn });
         }
         self.current = Some(CurrentFrame { header, offset_bytes, is_loaded: true });
         Ok(())
@@ -413,19 +482,18 @@ impl SegmentWalk {
     }
 }
 
-/// Decrypts a verified frame in place, if its segment is encrypted.
-///
-/// # Errors
-///
-/// The LSN of a frame whose tag is wrong.
-fn open_frame(context: &SegmentContext, frame: &mut [u8]) -> Result<(), Lsn> {
-    let Some(cipher) = &context.cipher else { return Ok(()) };
-    let FrameHeader { lsn, payload_bytes, .. } = FrameHeader::decode(frame);
-    let associated = associated_data(frame, &context.identity);
-    let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(payload_bytes as usize);
+/// Decrypts the payload of a whole frame in place.
+pub(super) fn open_frame(
+    cipher: &SegmentCipher,
+    identity: &SegmentIdentity,
+    frame: &mut [u8],
+) -> std::result::Result<(), BadTag> {
+    let header = FrameHeader::decode(frame);
+    let associated = associated_data(frame, identity);
+    let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(header.payload_bytes as usize);
     let mut tag = [0; TAG_LEN];
     tag.copy_from_slice(&rest[..TAG_LEN]);
-    cipher.open(lsn, &associated, payload, tag).map_err(|_| lsn)
+    cipher.open(header.lsn, &associated, payload, tag)
 }
 
 /// What the batches of a segment with an unreadable header claim. Without the header its salt is

@@ -28,6 +28,6 @@ pub(crate) use lease_store::LeaseStore;
 #[cfg(feature = "simulated")]
 pub(crate) use lease_store::check_leases;
 pub(crate) use meta_store::{MetaStore, read_meta};
-pub(crate) use name::segment_name;
+pub(crate) use name::{NamedRole, role_of, segment_name};
 pub(crate) use preparer::Preparer;
 pub(crate) use workshop::{PreparerOptions, Spare};

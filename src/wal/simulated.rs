@@ -14,26 +14,15 @@ use crate::{
         LogDirectory,
         simulated::{SimulatedDirectory, SimulatedDisk},
     },
-    error::{Result, WalError},
-    format::Meta,
+    error::Result,
     lsn::Lsn,
     record::KnownKinds,
-    replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader, recover},
-    segment::{CatalogEntry, LeaseInfo, check_leases, leases_of, list_segments, read_meta},
+    replay::{self, ReadBound, ReaderOptions, RecoveryReport, WalReader},
+    segment::{CatalogEntry, LeaseInfo, leases_of},
 };
 
 /// The path that errors name; a simulated disk has one directory.
 const PATH: &str = "simulated";
-
-/// What a directory without `wal.meta` and without segments stands for.
-const NO_LOG_YET: Meta = Meta {
-    log_id: [0; 16],
-    retention_floor: Lsn::FIRST,
-    newest_segment_number: 0,
-    durable_lsn: Lsn::NONE,
-    encrypted: false,
-    closing_marker_offset_bytes: None,
-};
 
 /// What a read-only recovery finds.
 #[derive(Debug)]
@@ -114,21 +103,7 @@ pub fn examine_as(
     verify: VerifyOnOpen,
 ) -> Result<Examined> {
     let directory = directory(disk);
-    let meta = match read_meta(&directory)? {
-        Some(meta) => meta,
-        None if list_segments(&directory)?.is_empty() => NO_LOG_YET,
-        None => {
-            return Err(WalError::MetaDamaged {
-                path: directory.join("wal.meta"),
-                problem: "it is missing, and there are segments beside it".to_owned(),
-            });
-        }
-    };
-    if meta.encrypted && keys.is_none() {
-        return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
-    }
-    let recovered = recover(&directory, &meta, keys, verify)?;
-    check_leases(&directory, &meta)?;
+    let (meta, recovered) = replay::examine(&directory, keys, verify)?;
     let segments = recovered.segments.into_iter().map(|segment| CatalogEntry {
         path: segment.path,
         first_lsn: segment.header.identity.first_lsn,
