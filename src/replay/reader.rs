@@ -27,6 +27,9 @@ pub(crate) enum ReadBound {
     Durable(Lsn),
     /// To the end of the newest segment, which may be growing.
     Tail,
+    /// As a follower in another process has learned, who asks again at the end: everything up to
+    /// `claimed` is there or lost, and what is past `hand_out` is none of his business yet.
+    Followed { claimed: Lsn, hand_out: Lsn },
 }
 
 /// What a reader needs to know.
@@ -44,13 +47,15 @@ pub(crate) struct ReaderOptions {
 /// After an error it ends; nothing after a damaged place is handed out.
 #[derive(Debug)]
 pub struct WalReader {
-    directory: LogDirectory,
+    pub(super) directory: LogDirectory,
     log_id: [u8; 16],
-    options: ReaderOptions,
+    pub(super) options: ReaderOptions,
     /// Segments not opened yet, oldest first.
-    ahead: VecDeque<CatalogEntry>,
-    current: Option<SegmentWalk>,
-    ended: bool,
+    pub(super) ahead: VecDeque<CatalogEntry>,
+    pub(super) current: Option<SegmentWalk>,
+    pub(super) ended: bool,
+    /// Whether it goes on at its end, close behind a writer.
+    pub(super) follows: bool,
 }
 
 impl WalReader {
@@ -66,7 +71,7 @@ impl WalReader {
         while ahead.get(1).is_some_and(|next| next.first_lsn <= options.from) {
             ahead.pop_front();
         }
-        Self { directory, log_id, options, ahead, current: None, ended: false }
+        Self { directory, log_id, options, ahead, current: None, ended: false, follows: false }
     }
 
     /// A reader over a directory, without a lock. A writer may be at work in it.
@@ -115,7 +120,10 @@ impl WalReader {
                 continue;
             };
             if let Some(lsn) = walk.pending_lsn() {
-                if self.options.bound.excludes(lsn) {
+                // A follower takes a batch whole: it is the unit in which things are durable.
+                if let ReadBound::Durable(last) = self.options.bound
+                    && lsn > last
+                {
                     return Ok(None);
                 }
                 if let Some(record) = take_record(walk, &self.options)? {
@@ -140,7 +148,7 @@ impl WalReader {
     }
 
     /// Opens the next segment and checks that it follows the current one. `false` at the end.
-    fn open_next(&mut self) -> Result<bool> {
+    pub(super) fn open_next(&mut self) -> Result<bool> {
         while let Some(entry) = self.ahead.pop_front() {
             let opened = self.open_segment(&entry);
             if !opened.as_ref().is_err_and(|error| self.is_race(error)) {
@@ -154,7 +162,7 @@ impl WalReader {
     /// Whether a file was gone that was listed a moment ago: its writer has truncated it, or, in an
     /// opening, removed or replaced it because it held no record.
     fn is_race(&self, error: &WalError) -> bool {
-        self.options.bound == ReadBound::Tail
+        self.options.bound.is_beside_a_writer()
             && matches!(error, WalError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
     }
 
@@ -185,7 +193,11 @@ impl WalReader {
         self.check_follows(entry, &header)?;
         let context =
             SegmentContext::from_header(&header, &entry.path, self.options.keys.as_ref())?;
-        self.current = Some(SegmentWalk::new(file, context)?);
+        let mut walk = SegmentWalk::new(file, context)?;
+        if self.follows {
+            walk.follow();
+        }
+        self.current = Some(walk);
         Ok(true)
     }
 
@@ -196,7 +208,7 @@ impl WalReader {
 
     /// Whether a file without a readable header is the one a writer is about to start.
     fn is_unused_newest(&self, entry: &CatalogEntry) -> Result<bool> {
-        if self.options.bound != ReadBound::Tail || !self.ahead.is_empty() {
+        if !self.options.bound.is_beside_a_writer() || !self.ahead.is_empty() {
             return Ok(false);
         }
         let file = self.open(entry)?;
@@ -239,7 +251,7 @@ impl WalReader {
         let claimed = match (self.options.bound, self.ahead.front()) {
             // A later segment exists only once everything before it is durable.
             (_, Some(next)) => next.first_lsn.previous(),
-            (ReadBound::Durable(lsn), None) => lsn,
+            (ReadBound::Durable(lsn) | ReadBound::Followed { claimed: lsn, .. }, None) => lsn,
             (ReadBound::Tail, None) => {
                 let entries = directory_entries(&self.directory)?;
                 let later: VecDeque<_> =
@@ -275,7 +287,7 @@ impl WalReader {
 
     /// A segment that was truncated and recycled under the reader looks damaged. Then the floor
     /// has moved past it, and that is the better answer.
-    fn explain(&self, error: WalError) -> WalError {
+    pub(super) fn explain(&self, error: WalError) -> WalError {
         let next = self.current.as_ref().map_or(self.options.from, SegmentWalk::expected_lsn);
         match floor_of(&self.directory) {
             Ok(floor) if next < floor => WalError::Truncated { requested: next, floor },
@@ -307,7 +319,15 @@ impl Iterator for WalReader {
 
 impl ReadBound {
     fn excludes(self, lsn: Lsn) -> bool {
-        matches!(self, Self::Durable(last) if lsn > last)
+        match self {
+            Self::Durable(last) | Self::Followed { hand_out: last, .. } => lsn > last,
+            Self::Tail => false,
+        }
+    }
+
+    /// Whether a writer may change names while they are looked at.
+    fn is_beside_a_writer(self) -> bool {
+        !matches!(self, Self::Durable(_))
     }
 }
 
@@ -358,18 +378,18 @@ fn check_start_is_sealed(
     Ok(())
 }
 
-fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
+pub(super) fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
     Ok(meta_of(directory)?.retention_floor)
 }
 
-fn meta_of(directory: &LogDirectory) -> Result<Meta> {
+pub(super) fn meta_of(directory: &LogDirectory) -> Result<Meta> {
     read_meta(directory)?.ok_or_else(|| WalError::MetaDamaged {
         path: directory.join("wal.meta"),
         problem: "it is missing, so this is no log".into(),
     })
 }
 
-fn directory_entries(directory: &LogDirectory) -> Result<Vec<CatalogEntry>> {
+pub(super) fn directory_entries(directory: &LogDirectory) -> Result<Vec<CatalogEntry>> {
     let entry = |(first_lsn, path): (Lsn, PathBuf)| CatalogEntry { path, first_lsn };
     Ok(list_segments(directory)?.into_iter().map(entry).collect())
 }

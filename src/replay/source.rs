@@ -9,7 +9,9 @@ use crate::{
 };
 
 /// Bytes read at once, unless the file is smaller. Larger windows gain nothing on the reference machine.
-const WINDOW_BYTES: usize = 1 << 20;
+pub(super) const WINDOW_BYTES: usize = 1 << 20;
+/// Where a writer is followed closely, what is new is usually a batch or two.
+pub(super) const NEWS_BYTES: usize = 16 << 10;
 /// Reads start and end on multiples of this or of the segment's block, whichever is larger.
 const MIN_READ_ALIGN_BYTES: u64 = 4096;
 
@@ -22,18 +24,23 @@ pub(super) struct SegmentSource {
     window: BlockBuffer,
     window_start: u64,
     window_len: usize,
+    /// What is read at once: all of [`WINDOW_BYTES`], unless a writer is followed.
+    usual_bytes: usize,
+    follows: bool,
 }
 
 impl SegmentSource {
     pub(super) fn new(file: SegmentFile, block_bytes: u64) -> Result<Self> {
         let file_len = file.len().map_err(WalError::io("examine", file.path()))?;
         Ok(Self {
-            window: allocate(usual_window(0, file_len), &file)?,
+            window: allocate(usual_window(0, file_len, WINDOW_BYTES), &file)?,
             file,
             file_len,
             align_bytes: block_bytes.max(MIN_READ_ALIGN_BYTES),
             window_start: 0,
             window_len: 0,
+            usual_bytes: WINDOW_BYTES,
+            follows: false,
         })
     }
 
@@ -64,9 +71,18 @@ impl SegmentSource {
         Ok(&mut self.window[start..stop])
     }
 
+    /// Reads little after each look at what is new, and twice as much each time there is more.
+    pub(super) fn follow(&mut self) {
+        self.follows = true;
+        self.usual_bytes = NEWS_BYTES;
+    }
+
     /// Forgets what was read, so that the next slice comes from the device.
     pub(super) fn invalidate(&mut self) {
         self.window_len = 0;
+        if self.follows {
+            self.usual_bytes = NEWS_BYTES;
+        }
     }
 
     fn refill(&mut self, offset_bytes: u64, len: usize) -> Result<()> {
@@ -77,14 +93,17 @@ impl SegmentSource {
             // A file that is being written may have grown.
             self.file_len = self.file.len().map_err(|error| self.read_error(start, error))?;
         }
-        let wanted = self.present(start, needed).max(usual_window(start, self.file_len));
+        let usual = usual_window(start, self.file_len, self.usual_bytes);
+        let wanted = self.present(start, needed).max(usual);
         if self.window.len() < wanted || self.window.len() > wanted.max(WINDOW_BYTES) {
             self.window = allocate(wanted, &self.file)?;
         }
         self.window_len = 0;
-        let read = self.file.read_at(&mut self.window, start);
+        let len = if self.follows { wanted } else { self.window.len() };
+        self.usual_bytes = WINDOW_BYTES.min(2 * self.usual_bytes);
+        let read = self.file.read_at(&mut self.window[..len], start);
         let read = read.map_err(|error| self.read_error(start, error))?;
-        let expected = self.file_len.saturating_sub(start).min(self.window.len() as u64);
+        let expected = self.file_len.saturating_sub(start).min(len as u64);
         if (read as u64) < expected {
             let problem = format!("{read} of {expected} bytes could be read");
             let error = io::Error::new(io::ErrorKind::UnexpectedEof, problem);
@@ -112,9 +131,9 @@ impl SegmentSource {
 }
 
 /// The window for what lies behind `start`: a whole small file, or a piece of a large one.
-fn usual_window(start: u64, file_len: u64) -> usize {
-    let rest = file_len.saturating_sub(start).max(MIN_READ_ALIGN_BYTES);
-    usize::try_from(rest).unwrap_or(WINDOW_BYTES).min(WINDOW_BYTES)
+fn usual_window(start: u64, file_len: u64, usual_bytes: usize) -> usize {
+    let rest = round_up(file_len.saturating_sub(start).max(1), MIN_READ_ALIGN_BYTES);
+    usize::try_from(rest).unwrap_or(usual_bytes).min(usual_bytes)
 }
 
 fn allocate(len: usize, file: &SegmentFile) -> Result<BlockBuffer> {
