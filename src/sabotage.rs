@@ -96,6 +96,9 @@ pub enum Sabotage {
     /// Whoever has nothing to write sleeps without looking whether the log was closed.
     #[cfg(shuttle)]
     AdvanceAClosedLog,
+    /// Tasks that follow the log are not woken.
+    #[cfg(shuttle)]
+    TailersSleepOn,
     /// A waiter that finds the log closed does not look again whether its record is durable.
     #[cfg(shuttle)]
     OneLookAtAClosedLog,

@@ -7,6 +7,7 @@ mod driver;
 mod idle;
 mod lead;
 mod state;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod wakers;
@@ -20,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::commit::Commit;
+pub use self::{commit::Commit, tail::Tailer};
 use self::{
     state::{Patience, Shared},
     window::CommitWindow,
@@ -332,6 +333,17 @@ impl GroupCommitter {
     /// [`WalError::Truncated`] below the oldest record kept.
     pub fn replay_from(&self, from: Lsn) -> Result<WalReader> {
         self.shared().log.replay(from, self.durable_lsn())
+    }
+
+    /// Follows the log from `from` on ([`Lsn::NONE`]: from the oldest record kept): durable records, and
+    /// those that become so.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Truncated`] below the oldest record kept, [`WalError::NotAppended`] beyond the LSN
+    /// that the next record gets, [`WalError::Closed`] and [`WalError::Poisoned`].
+    pub fn tail(&self, from: Lsn) -> Result<Tailer> {
+        Tailer::new(Arc::clone(&self.inner.shared), from)
     }
 
     /// Gives up sealed segments; see [`SegmentedWal::truncate_before`].

@@ -1,11 +1,11 @@
 //! One segment file, opened for direct I/O.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read},
     os::{
         fd::{AsRawFd, RawFd},
-        unix::fs::{FileExt, OpenOptionsExt},
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     sync::{
@@ -102,6 +102,18 @@ impl SegmentFile {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether its path leads to this very file.
+    pub(super) fn is_at_its_path(&self) -> io::Result<bool> {
+        match &self.file {
+            Medium::Kernel(file) => {
+                let (open, named) = (file.metadata()?, fs::symlink_metadata(&self.path)?);
+                Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+            }
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(_) => Ok(true),
+        }
     }
 
     /// The same open file under the name it has been renamed to.

@@ -4,7 +4,9 @@
 mod ahead;
 mod blocks;
 mod closing;
+mod directory_tailer;
 mod filter;
+mod live;
 mod parallel;
 mod pieces;
 mod reader;
@@ -17,7 +19,9 @@ mod verdict;
 mod views;
 mod walk;
 
+pub use directory_tailer::DirectoryTailer;
 pub use filter::RecordFilter;
+pub(crate) use live::LiveReader;
 pub use parallel::{ParallelOptions, ParallelReader};
 pub use pieces::{
     BatchPiece, Damage, FrameDamage, Piece, Standing, SurveyedPayload, SurveyedRecord,

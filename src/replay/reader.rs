@@ -33,6 +33,9 @@ pub(crate) enum ReadBound {
     Durable(Lsn),
     /// To the end of the newest segment, which may be growing.
     Tail,
+    /// As a follower in another process has learned, who asks again at the end: everything up to
+    /// `claimed` is there or lost, and what is past `hand_out` is none of his business yet.
+    Followed { claimed: Lsn, hand_out: Lsn },
 }
 
 /// What a reader needs to know.
@@ -79,21 +82,23 @@ pub(crate) struct ReaderOptions {
 /// ```
 #[derive(Debug)]
 pub struct WalReader {
-    directory: LogDirectory,
+    pub(super) directory: LogDirectory,
     log_id: [u8; 16],
-    options: ReaderOptions,
+    pub(super) options: ReaderOptions,
     filter: RecordFilter,
     /// The filter asks for a later beginning than the reader was made for.
     skips_to_start: bool,
     style: ReadingStyle,
     /// Segments not opened yet, oldest first.
-    ahead: VecDeque<CatalogEntry>,
+    pub(super) ahead: VecDeque<CatalogEntry>,
     /// What the next segment has to follow, if anything was read before.
     before: Option<SegmentEnd>,
-    current: Option<SegmentWalk>,
+    pub(super) current: Option<SegmentWalk>,
     /// The header of the current segment.
     header: Option<SegmentHeader>,
-    ended: bool,
+    pub(super) ended: bool,
+    /// Whether it goes on at its end, close behind a writer.
+    pub(super) follows: bool,
 }
 
 /// What a segment leaves for the next one to follow.
@@ -125,6 +130,7 @@ impl WalReader {
             current: None,
             header: None,
             ended: false,
+            follows: false,
         };
         reader.find_start();
         reader
@@ -328,6 +334,13 @@ impl WalReader {
         self.options.bound.excludes(lsn) || self.filter.ends_before(lsn)
     }
 
+    /// Whether `lsn`, in the middle of a batch, is not wanted. A follower takes a batch whole: it is the
+    /// unit in which things are durable.
+    fn ends_within_batch(&self, lsn: Lsn) -> bool {
+        let is_past = matches!(self.options.bound, ReadBound::Durable(last) if lsn > last);
+        is_past || self.filter.ends_before(lsn)
+    }
+
     fn advance(&mut self, sparsely: bool) -> Result<Option<FrameHeader>> {
         loop {
             let Some(walk) = &mut self.current else {
@@ -337,7 +350,7 @@ impl WalReader {
                 continue;
             };
             if let Some(lsn) = walk.pending_lsn() {
-                if self.ends_before(lsn) {
+                if self.ends_within_batch(lsn) {
                     return Ok(None);
                 }
                 if let Some(header) = self.take_frame()? {
@@ -392,7 +405,7 @@ impl WalReader {
         match (self.options.bound, self.ahead.front()) {
             // A later segment exists only once everything before it is durable.
             (_, Some(next)) => next.first_lsn.previous(),
-            (ReadBound::Durable(lsn), None) => lsn,
+            (ReadBound::Durable(lsn) | ReadBound::Followed { claimed: lsn, .. }, None) => lsn,
             (ReadBound::Tail, None) => Lsn::NONE,
         }
     }
@@ -414,7 +427,7 @@ impl WalReader {
     }
 
     /// Opens the next segment and checks that it follows the current one. `false` at the end.
-    fn open_next(&mut self) -> Result<bool> {
+    pub(super) fn open_next(&mut self) -> Result<bool> {
         while let Some(entry) = self.ahead.pop_front() {
             let opened = self.open_segment(&entry);
             if !opened.as_ref().is_err_and(|error| self.is_race(error)) {
@@ -428,7 +441,7 @@ impl WalReader {
     /// Whether a file was gone that was listed a moment ago: its writer has truncated it, or, in an
     /// opening, removed or replaced it because it held no record.
     fn is_race(&self, error: &WalError) -> bool {
-        self.options.bound == ReadBound::Tail
+        self.options.bound.is_beside_a_writer()
             && matches!(error, WalError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
     }
 
@@ -463,6 +476,9 @@ impl WalReader {
         if let Some(before) = self.current.take() {
             walk.go_on_from(before);
         }
+        if self.follows {
+            walk.follow();
+        }
         self.current = Some(walk);
         self.header = Some(header);
         Ok(true)
@@ -475,7 +491,7 @@ impl WalReader {
 
     /// Whether a file without a readable header is the one a writer is about to start.
     fn is_unused_newest(&self, entry: &CatalogEntry) -> Result<bool> {
-        if self.options.bound != ReadBound::Tail || !self.ahead.is_empty() {
+        if !self.options.bound.is_beside_a_writer() || !self.ahead.is_empty() {
             return Ok(false);
         }
         let file = self.open(entry)?;
@@ -563,7 +579,7 @@ impl WalReader {
 
     /// A segment that was truncated and recycled under the reader looks damaged. Then the floor
     /// has moved past it, and that is the better answer.
-    fn explain(&self, error: WalError) -> WalError {
+    pub(super) fn explain(&self, error: WalError) -> WalError {
         let next = self.current.as_ref().map_or(self.options.from, SegmentWalk::next_lsn);
         match floor_of(&self.directory) {
             Ok(floor) if next < floor => WalError::Truncated { requested: next, floor },
@@ -582,7 +598,15 @@ impl Iterator for WalReader {
 
 impl ReadBound {
     fn excludes(self, lsn: Lsn) -> bool {
-        matches!(self, Self::Durable(last) if lsn > last)
+        match self {
+            Self::Durable(last) | Self::Followed { hand_out: last, .. } => lsn > last,
+            Self::Tail => false,
+        }
+    }
+
+    /// Whether a writer may change names while they are looked at.
+    fn is_beside_a_writer(self) -> bool {
+        !matches!(self, Self::Durable(_))
     }
 }
 
@@ -611,18 +635,18 @@ fn check_start_is_sealed(
     Ok(())
 }
 
-fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
+pub(super) fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
     Ok(meta_of(directory)?.retention_floor)
 }
 
-fn meta_of(directory: &LogDirectory) -> Result<Meta> {
+pub(super) fn meta_of(directory: &LogDirectory) -> Result<Meta> {
     read_meta(directory)?.ok_or_else(|| WalError::MetaDamaged {
         path: directory.join("wal.meta"),
         problem: "it is missing, so this is no log".into(),
     })
 }
 
-fn directory_entries(directory: &LogDirectory) -> Result<Vec<CatalogEntry>> {
+pub(super) fn directory_entries(directory: &LogDirectory) -> Result<Vec<CatalogEntry>> {
     let entry = |(first_lsn, path): (Lsn, PathBuf)| CatalogEntry { path, first_lsn };
     Ok(list_segments(directory)?.into_iter().map(entry).collect())
 }

@@ -21,6 +21,8 @@ pub(super) const WINDOW_BYTES: usize = 1 << 20;
 const CARRY_BYTES: usize = 1 << 20;
 /// A buffer in which windows follow each other.
 const SLIDING_BYTES: usize = CARRY_BYTES + WINDOW_BYTES;
+/// Where a writer is followed closely, what is new is usually a batch or two.
+pub(super) const NEWS_BYTES: usize = 16 << 10;
 /// Reads start and end on multiples of this or of the segment's block, whichever is larger.
 const MIN_READ_ALIGN_BYTES: u64 = 4096;
 
@@ -53,6 +55,9 @@ pub(super) struct SegmentSource {
     /// How much [`Self::fetch`] reads at least: more while what it is asked for lies in a row.
     fetch_bytes: usize,
     blocks: Blocks,
+    /// What is read at once: all of [`WINDOW_BYTES`], unless a writer is followed.
+    usual_bytes: usize,
+    follows: bool,
 }
 
 /// Bytes of the file that are in memory.
@@ -103,6 +108,8 @@ impl SegmentSource {
             spare: None,
             fetch_bytes: 0,
             blocks: Blocks::default(),
+            usual_bytes: WINDOW_BYTES,
+            follows: false,
         })
     }
 
@@ -134,7 +141,8 @@ impl SegmentSource {
     /// [`WalError::Read`]; a read that fails or falls short inside the file is never an end.
     pub(super) fn slice(&mut self, offset_bytes: u64, len: usize) -> Result<&mut [u8]> {
         if !self.window.holds(offset_bytes, len) && !self.slide(offset_bytes, len)? {
-            self.refill(offset_bytes, len, WINDOW_BYTES)?;
+            self.refill(offset_bytes, len, self.usual_bytes)?;
+            self.usual_bytes = WINDOW_BYTES.min(2 * self.usual_bytes);
         }
         let part = self.window.part(offset_bytes, len);
         Ok(&mut self.window.bytes()[part])
@@ -183,6 +191,12 @@ impl SegmentSource {
         &buffer[self.window.part(offset_bytes, len)]
     }
 
+    /// Reads little after each look at what is new, and twice as much each time there is more.
+    pub(super) fn follow(&mut self) {
+        self.follows = true;
+        self.usual_bytes = NEWS_BYTES;
+    }
+
     /// Forgets what was read, so that the next slice comes from the device.
     pub(super) fn invalidate(&mut self) {
         self.window.len = 0;
@@ -190,6 +204,9 @@ impl SegmentSource {
         self.blocks.forget();
         if let Some(Filled { buffer, .. }) = self.ahead.as_mut().and_then(ReadAhead::take) {
             self.spare = Some(buffer);
+        }
+        if self.follows {
+            self.usual_bytes = NEWS_BYTES;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     shape::BatchShape,
-    source::{ReadingStyle, SegmentSource},
+    source::{NEWS_BYTES, ReadingStyle, SegmentSource, WINDOW_BYTES},
 };
 use crate::{
     crypto::{BadTag, SegmentCipher},
@@ -17,6 +17,9 @@ use crate::{
     record::MAX_PAYLOAD_BYTES,
     segment::SegmentContext,
 };
+
+/// How far a glimpse looks for the next header; what was read along with the present position.
+const UNEXPLAINED_BYTES: u64 = NEWS_BYTES as u64 / 2;
 
 /// Walks one segment.
 #[derive(Debug)]
@@ -91,6 +94,15 @@ pub(super) enum BodyProblem {
     Frame { index: u32, at_bytes: usize, problem: FrameProblem },
     /// There is more than the frames.
     Trailing,
+}
+
+/// What can be seen, from headers alone, of what is next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Glimpse {
+    /// Highest durable LSN that it claims.
+    pub(super) claimed_durable_lsn: Lsn,
+    /// LSN behind the batches that follow each other from here on.
+    pub(super) end_lsn: Lsn,
 }
 
 /// What lies behind a position that does not hold the next batch.
@@ -177,6 +189,58 @@ impl SegmentWalk {
 
     pub(super) fn file_len(&self) -> u64 {
         self.source.file_len()
+    }
+
+    /// Expects a writer: reads little at once where it has caught up.
+    pub(super) fn follow(&mut self) {
+        self.source.follow();
+    }
+
+    /// Passes over the markers that are next. They hold no record, and need nobody's claim.
+    pub(super) fn pass_markers(&mut self) -> Result<()> {
+        loop {
+            let head = self.source.slice(self.offset_bytes, BATCH_HEADER_LEN)?;
+            match BatchHeader::read(self.context.seed, head) {
+                BatchBlock::Valid(BatchHeader { record_count: 0, .. }) if self.next_batch()? => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Looks at the headers of what is next, without taking any of it, until one of them claims that
+    /// the next batch is durable. Batches may land in any order, so that a little of
+    /// something else may lie before each.
+    pub(super) fn glimpse(&mut self) -> Result<Glimpse> {
+        let mut glimpse = Glimpse { end_lsn: self.expected_lsn, ..Glimpse::default() };
+        let mut offset_bytes = self.offset_bytes;
+        let mut unexplained_until = offset_bytes + UNEXPLAINED_BYTES;
+        while offset_bytes < unexplained_until && glimpse.claimed_durable_lsn < self.expected_lsn {
+            let seed = self.context.seed;
+            let head = self.head_ahead(offset_bytes)?;
+            let BatchBlock::Valid(batch) = BatchHeader::read(seed, head) else {
+                offset_bytes += self.context.block_bytes;
+                continue;
+            };
+            offset_bytes += round_up(batch.batch_len() as u64, self.context.block_bytes);
+            unexplained_until = offset_bytes + UNEXPLAINED_BYTES;
+            glimpse.claimed_durable_lsn = glimpse.claimed_durable_lsn.max(batch.durable_lsn);
+            if batch.first_lsn == glimpse.end_lsn {
+                glimpse.end_lsn = batch.end_lsn();
+            }
+        }
+        Ok(glimpse)
+    }
+
+    /// The bytes of a header not far ahead, in one window with all that lies before it, so that none
+    /// of that is read twice.
+    fn head_ahead(&mut self, offset_bytes: u64) -> Result<&[u8]> {
+        match usize::try_from(offset_bytes - self.offset_bytes) {
+            Ok(gap) if gap <= WINDOW_BYTES => {
+                let bytes = self.source.slice(self.offset_bytes, gap + BATCH_HEADER_LEN)?;
+                Ok(bytes.get(gap..).unwrap_or_default())
+            }
+            _ => Ok(self.source.slice(offset_bytes, BATCH_HEADER_LEN)?),
+        }
     }
 
     pub(super) fn last_batch(&self) -> LastBatch {

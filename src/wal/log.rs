@@ -10,7 +10,7 @@ use crate::{
     error::{Result, WalError},
     lsn::Lsn,
     record::{KnownKinds, LogRecord},
-    replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader},
+    replay::{LiveReader, ReadBound, ReaderOptions, RecoveryReport, WalReader},
     segment::{
         Lease, LeaseInfo, LeaseStore, MetaStore, Preparer, SegmentCatalog, SegmentInfo,
         TruncateOutcome,
@@ -52,6 +52,11 @@ impl Log {
         };
         let (directory, log_id) = (self.directory.clone(), self.meta.get().log_id);
         Ok(WalReader::over_segments(directory, log_id, self.catalog.entries(), options))
+    }
+
+    /// As [`Log::replay`], to go on from there.
+    pub(crate) fn follow(&self, from: Lsn, durable_lsn: Lsn) -> Result<LiveReader> {
+        Ok(LiveReader::new(self.replay(from, durable_lsn)?, durable_lsn))
     }
 
     /// Leaves the directory to the next writer. Nothing may be written through this log any more.
