@@ -71,6 +71,7 @@ const HARNESS: Building = Building {
             "history",
             "torture",
             "certify",
+            "forensics",
             "manual",
         ],
         &["conclude"],
@@ -78,7 +79,7 @@ const HARNESS: Building = Building {
         &["bin"],
     ],
     neighbours: &[("units", "store::schema"), ("cli", "load"), ("profile", "load")],
-    only_users: Some(("plimsoll", &["workload", "torture", "certify"])),
+    only_users: Some(("plimsoll", &["workload", "torture", "certify", "forensics"])),
 };
 
 impl Building {

@@ -33,6 +33,7 @@ mod capacity;
 mod certify;
 mod compare;
 mod doctor;
+mod forensics;
 mod history;
 mod manual;
 mod recommend;
@@ -54,13 +55,14 @@ use anyhow::anyhow;
 use clap::Parser;
 
 use cli::{
-    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, DoctorArgs, HistoryArgs, ManArgs,
-    RecommendArgs, ReportArgs, SweepArgs, TortureArgs, Verb,
+    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, DoctorArgs, HistoryArgs, LogArgs,
+    LogVerb, ManArgs, RecommendArgs, ReportArgs, SweepArgs, TortureArgs, Verb,
 };
 use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded, recommend};
 use failure::{
     EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_PASS, EXIT_REFUSED, EXIT_USAGE, Failure,
 };
+use forensics::migrate;
 use history::Shifted;
 use store::capacity::{Finding, RunKind, run_kind};
 use store::certificate::Verdict;
@@ -91,6 +93,7 @@ pub fn run() -> ExitCode {
             EXIT_FAILED
         }
         Verb::Capacity(args) => capacity_verb(&args),
+        Verb::Log(args) => log_verb(&args),
         Verb::Completions(args) => {
             print(&manual::completions(&args));
             EXIT_PASS
@@ -306,6 +309,29 @@ fn certify_verb(args: &CertifyArgs) -> u8 {
     match certify_and_report(args) {
         Ok(code) => code,
         Err(failure) => failed(&failure),
+    }
+}
+
+fn log_verb(args: &LogArgs) -> u8 {
+    match &args.verb {
+        LogVerb::Migrate(args) => match migrate::run(args) {
+            Ok(migrated) => {
+                match Told::of(args.json, args.quiet) {
+                    Told::People => print(&migrated.text()),
+                    Told::Programs => match migrated.json() {
+                        Ok(json) => print(&json),
+                        Err(error) => complain(&error.to_string()),
+                    },
+                    Told::Nobody => {}
+                }
+                match migrated.verdict {
+                    migrate::Verdict::Whole => EXIT_PASS,
+                    migrate::Verdict::Missing => EXIT_FAILED,
+                    migrate::Verdict::Undecided => EXIT_INCONCLUSIVE,
+                }
+            }
+            Err(failure) => failed(&failure),
+        },
     }
 }
 
