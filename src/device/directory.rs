@@ -2,7 +2,7 @@
 //! power loss because the directory itself is synced.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -10,8 +10,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-use nix::fcntl::{Flock, FlockArg};
 
 #[cfg(feature = "simulated")]
 use super::simulated::{SimulatedDirectory, SimulatedLock};
@@ -41,15 +39,27 @@ enum Place {
 /// Held by the one writer of a directory; released when dropped or when the process ends.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    _lock: Held,
+    held: Held,
 }
 
 #[derive(Debug)]
-#[expect(dead_code, reason = "held for what dropping it does")]
 enum Held {
-    Kernel(Flock<File>),
+    Kernel(File),
     #[cfg(feature = "simulated")]
-    Simulated(SimulatedLock),
+    Simulated(#[expect(dead_code, reason = "held for what dropping it does")] SimulatedLock),
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        match &self.held {
+            // Closing the file gives the lock back as well, unless a forked process has the file too.
+            Held::Kernel(file) => {
+                let _ = file.unlock();
+            }
+            #[cfg(feature = "simulated")]
+            Held::Simulated(_) => {}
+        }
+    }
 }
 
 impl LogDirectory {
@@ -118,7 +128,7 @@ impl LogDirectory {
         #[cfg(feature = "simulated")]
         if let Place::Simulated(place) = &self.place {
             return match place.lock() {
-                Some(lock) => Ok(DirectoryLock { _lock: Held::Simulated(lock) }),
+                Some(lock) => Ok(DirectoryLock { held: Held::Simulated(lock) }),
                 None => Err(WalError::Locked { path: self.path.clone(), lock: path }),
             };
         }
@@ -131,9 +141,9 @@ impl LogDirectory {
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(&path)
             .map_err(WalError::io("create the lock file", &path))?;
-        match lock_past_probes(file) {
-            Ok(Some(lock)) => Ok(DirectoryLock { _lock: Held::Kernel(lock) }),
-            Ok(None) => Err(WalError::Locked { path: self.path.clone(), lock: path }),
+        match lock_past_probes(&file) {
+            Ok(true) => Ok(DirectoryLock { held: Held::Kernel(file) }),
+            Ok(false) => Err(WalError::Locked { path: self.path.clone(), lock: path }),
             Err(error) => Err(WalError::io("lock", path)(error)),
         }
     }
@@ -155,11 +165,7 @@ impl LogDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(WalError::io("open", path)(error)),
         };
-        match Flock::lock(file, FlockArg::LockSharedNonblock) {
-            Ok(_) => Ok(false),
-            Err((_, nix::Error::EWOULDBLOCK)) => Ok(true),
-            Err((_, error)) => Err(WalError::io("lock", path)(error.into())),
-        }
+        is_taken(file.try_lock_shared()).map(|taken| !taken).map_err(WalError::io("lock", path))
     }
 
     /// Path of the lock file: a regular file that is there for as long as the log.
@@ -344,25 +350,30 @@ impl LogDirectory {
     }
 }
 
-/// Takes the lock unless a writer has it. Whoever looks whether there is a writer holds it shared for
-/// a moment ([`LogDirectory::has_writer`]): a shared lock can be had beside that one, and beside a
-/// writer's it cannot.
-fn lock_past_probes(mut file: File) -> io::Result<Option<Flock<File>>> {
+/// Takes the lock unless a writer has it; whether it did. Whoever looks whether there is a writer
+/// holds it shared for a moment ([`LogDirectory::has_writer`]): a shared lock can be had beside that
+/// one, and beside a writer's it cannot.
+fn lock_past_probes(file: &File) -> io::Result<bool> {
     let give_up = Instant::now() + PATIENCE_WITH_PROBES;
     loop {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err((file, nix::Error::EWOULDBLOCK)) => file,
-            Err((_, error)) => return Err(error.into()),
-        };
-        file = match Flock::lock(file, FlockArg::LockSharedNonblock) {
-            Ok(probe) => probe.unlock().map_err(|(_, error)| error)?,
-            Err((_, nix::Error::EWOULDBLOCK)) => return Ok(None),
-            Err((_, error)) => return Err(error.into()),
-        };
+        if is_taken(file.try_lock())? {
+            return Ok(true);
+        }
+        if !is_taken(file.try_lock_shared())? {
+            return Ok(false);
+        }
+        file.unlock()?;
         if Instant::now() > give_up {
-            return Ok(None);
+            return Ok(false);
         }
         thread::sleep(PROBE_POLL);
+    }
+}
+
+fn is_taken(tried: Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
