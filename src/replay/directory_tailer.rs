@@ -169,7 +169,7 @@ impl DirectoryTailer {
                 return Ok(Some(record));
             }
             let learned = self.learn();
-            if !learned.map_err(|error| self.reader.explain(error))? {
+            if !learned.map_err(|error| self.reader.explain(error, self.next_lsn))? {
                 return Ok(None);
             }
             self.reader.ended = false;

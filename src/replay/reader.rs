@@ -261,7 +261,7 @@ impl WalReader {
             Ok(header) => header,
             Err(error) => return Some(Err(error)),
         };
-        if let Err(error) = self.load() {
+        if let Err(error) = self.load(header.lsn) {
             return Some(Err(error));
         }
         Some(Ok(RecordRef::new(header, self.loaded())))
@@ -299,16 +299,17 @@ impl WalReader {
                 self.ended = true;
                 None
             }
-            Err(error) => Some(Err(self.end_with(error))),
+            Err(error) => {
+                let next = self.current.as_ref().map_or(self.options.from, SegmentWalk::next_lsn);
+                Some(Err(self.end_with(error, next)))
+            }
         }
     }
 
-    /// Has the payload of the record that was stepped to in memory.
-    pub(super) fn load(&mut self) -> Result<()> {
-        match self.current.as_mut().map_or(Ok(()), SegmentWalk::load) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.end_with(error)),
-        }
+    /// Has the payload of the record that was stepped to, which has this LSN, in memory.
+    pub(super) fn load(&mut self, lsn: Lsn) -> Result<()> {
+        let loaded = self.current.as_mut().map_or(Ok(()), SegmentWalk::load);
+        loaded.map_err(|error| self.end_with(error, lsn))
     }
 
     /// The payload that was loaded.
@@ -324,9 +325,10 @@ impl WalReader {
         })
     }
 
-    fn end_with(&mut self, error: WalError) -> WalError {
+    /// Ends with an error that was met where the record `next` is wanted.
+    fn end_with(&mut self, error: WalError, next: Lsn) -> WalError {
         self.ended = true;
-        self.explain(error)
+        self.explain(error, next)
     }
 
     /// Whether nothing from `lsn` on is wanted.
@@ -579,8 +581,7 @@ impl WalReader {
 
     /// A segment that was truncated and recycled under the reader looks damaged. Then the floor
     /// has moved past it, and that is the better answer.
-    pub(super) fn explain(&self, error: WalError) -> WalError {
-        let next = self.current.as_ref().map_or(self.options.from, SegmentWalk::next_lsn);
+    pub(super) fn explain(&self, error: WalError, next: Lsn) -> WalError {
         match floor_of(&self.directory) {
             Ok(floor) if next < floor => WalError::Truncated { requested: next, floor },
             _ => error,

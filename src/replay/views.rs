@@ -152,7 +152,7 @@ impl<'a> RecordHead<'a> {
     ///
     /// As an item of [`WalReader`]; it ends the reader.
     pub fn payload(&mut self) -> Result<&[u8]> {
-        self.reader.load()?;
+        self.reader.load(self.header.lsn)?;
         Ok(self.reader.loaded())
     }
 
@@ -162,7 +162,7 @@ impl<'a> RecordHead<'a> {
     ///
     /// As there.
     pub fn read(self) -> Result<RecordRef<'a>> {
-        self.reader.load()?;
+        self.reader.load(self.header.lsn)?;
         Ok(RecordRef { header: self.header, payload: self.reader.loaded() })
     }
 }

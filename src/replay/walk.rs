@@ -393,12 +393,9 @@ impl SegmentWalk {
         (self.frames.remaining > 0).then_some(self.frames.next_lsn)
     }
 
-    /// LSN of the record that is still to be read, wherever it is.
+    /// LSN of the record behind those that were handed out.
     pub(super) fn next_lsn(&self) -> Lsn {
-        match &self.current {
-            Some(CurrentFrame { header, is_loaded: false, .. }) => header.lsn,
-            _ => self.pending_lsn().unwrap_or(self.expected_lsn),
-        }
+        self.pending_lsn().unwrap_or(self.expected_lsn)
     }
 
     /// The header of the next frame of the current batch. In a batch that is walked sparsely it fits
