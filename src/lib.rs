@@ -70,7 +70,10 @@ pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};
 pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
 pub use replay::{DirectoryTailer, Discarded, RecoveryReport, WalReader};
-pub use segment::{HeldBack, Lease, LeaseInfo, SegmentInfo, TruncateOutcome, leases_in};
+pub use segment::{
+    ArchiveError, Archiver, HeldBack, Lease, LeaseInfo, SealedSegment, SegmentInfo,
+    TruncateOutcome, leases_in,
+};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
 
