@@ -94,6 +94,9 @@ pub enum Sabotage {
     /// Tasks that follow the log are not woken.
     #[cfg(shuttle)]
     TailersSleepOn,
+    /// A task that follows the log leaves its waker and does not look once more.
+    #[cfg(shuttle)]
+    TailersLookOnce,
     /// A waiter that finds the log closed does not look again whether its record is durable.
     #[cfg(shuttle)]
     OneLookAtAClosedLog,
@@ -127,7 +130,7 @@ impl Sabotage {
 
     /// Those that need several threads to show: for the schedules to catch.
     #[cfg(shuttle)]
-    pub const BETWEEN_THREADS: [Self; 13] = [
+    pub const BETWEEN_THREADS: [Self; 15] = [
         Self::LookBeforeRemembering,
         Self::NoSecondLook,
         Self::PublishEarly,
@@ -141,6 +144,8 @@ impl Sabotage {
         Self::CloseInAHurry,
         Self::AdvanceAClosedLog,
         Self::OneLookAtAClosedLog,
+        Self::TailersSleepOn,
+        Self::TailersLookOnce,
     ];
 
     /// Those that the tests of encryption have to catch.
