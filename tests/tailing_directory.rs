@@ -1,5 +1,6 @@
 //! Following a log from its directory alone, beside a writer that rolls over, truncates, ends in any
 //! way and comes back.
+#![allow(clippy::print_stderr, reason = "a test that skips says why")]
 
 mod common;
 
