@@ -69,7 +69,10 @@ pub use error::{Result, WalError};
 pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};
 pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
-pub use replay::{DirectoryTailer, Discarded, RecoveryReport, WalReader};
+pub use replay::{
+    DirectoryTailer, Discarded, Page, ParallelOptions, ParallelReader, RecordFilter, RecordHead,
+    RecordRef, RecoveryReport, WalReader,
+};
 pub use segment::{
     ArchiveError, Archiver, HeldBack, Lease, LeaseInfo, SealedSegment, SegmentInfo,
     TruncateOutcome, leases_in,

@@ -55,6 +55,8 @@ pub enum Sabotage {
     IgnoreLaterClaims,
     /// A truncation does not wait until the positions of leases are on disk. For the test of leases.
     LeaseWrittenLate,
+    /// Payloads are passed over where nobody vouches for the batch.
+    SkipUnvouched,
     /// A waiter remembers the moment from which it waits after it has looked, not before.
     #[cfg(shuttle)]
     LookBeforeRemembering,

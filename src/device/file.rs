@@ -142,6 +142,16 @@ impl SegmentFile {
         }
     }
 
+    /// Whether the kernel has the file, and may be asked for several things of it at once. On a
+    /// simulated disk the order of all that happens follows from its seed.
+    pub(crate) fn is_on_kernel(&self) -> bool {
+        match &self.file {
+            Medium::Kernel(_) => true,
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(_) => false,
+        }
+    }
+
     /// Memory to read at least `len` bytes of the file into.
     pub(crate) fn allocate_buffer(&self, len: usize) -> io::Result<BlockBuffer> {
         match &self.file {
