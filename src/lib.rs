@@ -74,7 +74,10 @@ pub use replay::{
     DirectoryTailer, Discarded, Page, ParallelOptions, ParallelReader, RecordFilter, RecordHead,
     RecordRef, RecoveryReport, WalReader,
 };
-pub use segment::{HeldBack, Lease, LeaseInfo, SegmentInfo, TruncateOutcome, leases_in};
+pub use segment::{
+    ArchiveError, Archiver, HeldBack, Lease, LeaseInfo, SealedSegment, SegmentInfo,
+    TruncateOutcome, leases_in,
+};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
 

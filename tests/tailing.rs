@@ -1,6 +1,7 @@
 //! Following a log in its own process: threads, tasks and deadlines beside committers, over
 //! rollovers, truncation, failure and the end.
 #![allow(clippy::field_reassign_with_default, reason = "the options are open to new fields")]
+#![allow(clippy::print_stderr, reason = "a test that skips says why")]
 
 mod common;
 

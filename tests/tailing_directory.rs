@@ -1,5 +1,6 @@
 //! Following a log from its directory alone, beside a writer that rolls over, truncates, ends in any
 //! way and comes back.
+#![allow(clippy::print_stderr, reason = "a test that skips says why")]
 
 mod common;
 
@@ -115,9 +116,9 @@ fn a_tailer_goes_on_over_rollovers_crashes_and_openings() {
             nothing_yet(&mut written);
             // As after a kill, or in good order.
             if life % 2 == 0 {
-                drop(wal)
+                drop(wal);
             } else {
-                wal.close().expect("close")
+                wal.close().expect("close");
             }
             wal = open(&config);
         }

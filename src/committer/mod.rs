@@ -35,7 +35,9 @@ use crate::{
     lsn::{Lsn, LsnRange},
     record::{Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
-    segment::{Lease, LeaseInfo, SegmentInfo, TruncateOutcome},
+    segment::{
+        ArchiveError, Archiver, Lease, LeaseInfo, SealedSegment, SegmentInfo, TruncateOutcome,
+    },
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -379,6 +381,20 @@ impl GroupCommitter {
     /// As there.
     pub fn release_lease(&self, name: &str) -> Result<()> {
         self.shared().log.release_lease(name)
+    }
+
+    /// Has every sealed segment archived before it may be retired; see [`SegmentedWal::archive`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn archive(
+        &self,
+        name: &str,
+        budget_bytes: u64,
+        callback: impl FnMut(&SealedSegment) -> Result<(), ArchiveError> + Send + 'static,
+    ) -> Result<Archiver> {
+        self.shared().log.archive(name, budget_bytes, callback)
     }
 
     /// Seals later segments with the current key of `keys`; see [`SegmentedWal::rotate_keys`].

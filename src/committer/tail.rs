@@ -140,6 +140,10 @@ impl Tailer {
         }
         let awaited = self.reader.upto().next();
         lock(&self.shared.tail_tasks).register(self.id, awaited, context.waker());
+        #[cfg(shuttle)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::TailersLookOnce) {
+            return Poll::Pending;
+        }
         // It may have become durable before the waker was there to be woken.
         match self.try_next().transpose() {
             Some(next) => {

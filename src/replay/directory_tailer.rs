@@ -292,7 +292,7 @@ impl DirectoryTailer {
     fn list_again(&mut self) -> Result<()> {
         let options = ReaderOptions { from: self.next_lsn, ..self.reader.options.clone() };
         self.reader = WalReader::over_directory(self.reader.directory.clone(), options)?;
-        self.reader.follows = true;
+        self.reader.follow();
         let newest = self.reader.ahead.back().map_or(Lsn::NONE, |newest| newest.first_lsn);
         self.learned(newest.previous());
         Ok(())

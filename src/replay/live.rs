@@ -15,7 +15,7 @@ pub(crate) struct LiveReader {
 impl LiveReader {
     /// Goes on where `reader` ends, which has just been made with this bound.
     pub(crate) fn new(mut reader: WalReader, upto: Lsn) -> Self {
-        reader.follows = true;
+        reader.follow();
         let newest = reader.ahead.back().map_or(Lsn::NONE, |newest| newest.first_lsn);
         Self { reader, upto, newest }
     }

@@ -97,8 +97,6 @@ pub struct WalReader {
     /// The header of the current segment.
     header: Option<SegmentHeader>,
     pub(super) ended: bool,
-    /// Whether it goes on at its end, close behind a writer.
-    pub(super) follows: bool,
 }
 
 /// What a segment leaves for the next one to follow.
@@ -130,7 +128,6 @@ impl WalReader {
             current: None,
             header: None,
             ended: false,
-            follows: false,
         };
         reader.find_start();
         reader
@@ -211,7 +208,7 @@ impl WalReader {
         let mut reader = Self::over_segments(directory, self.log_id, vec![entry], options);
         reader.filter = self.filter.clone();
         reader.skips_to_start = self.skips_to_start;
-        reader.style = ReadingStyle { reads_ahead: false, window_bytes_max };
+        reader.style = ReadingStyle { reads_ahead: false, window_bytes_max, follows: false };
         reader
     }
 
@@ -331,16 +328,14 @@ impl WalReader {
         self.explain(error, next)
     }
 
+    /// It will be asked again at its end, close behind a writer.
+    pub(super) fn follow(&mut self) {
+        self.style = ReadingStyle { follows: true, reads_ahead: false, ..self.style };
+    }
+
     /// Whether nothing from `lsn` on is wanted.
     fn ends_before(&self, lsn: Lsn) -> bool {
         self.options.bound.excludes(lsn) || self.filter.ends_before(lsn)
-    }
-
-    /// Whether `lsn`, in the middle of a batch, is not wanted. A follower takes a batch whole: it is the
-    /// unit in which things are durable.
-    fn ends_within_batch(&self, lsn: Lsn) -> bool {
-        let is_past = matches!(self.options.bound, ReadBound::Durable(last) if lsn > last);
-        is_past || self.filter.ends_before(lsn)
     }
 
     fn advance(&mut self, sparsely: bool) -> Result<Option<FrameHeader>> {
@@ -352,7 +347,8 @@ impl WalReader {
                 continue;
             };
             if let Some(lsn) = walk.pending_lsn() {
-                if self.ends_within_batch(lsn) {
+                // A follower takes a batch whole: it is the unit in which things are durable.
+                if !self.style.follows && self.ends_before(lsn) {
                     return Ok(None);
                 }
                 if let Some(header) = self.take_frame()? {
@@ -477,9 +473,6 @@ impl WalReader {
         let mut walk = SegmentWalk::with_style(file, context, self.style)?;
         if let Some(before) = self.current.take() {
             walk.go_on_from(before);
-        }
-        if self.follows {
-            walk.follow();
         }
         self.current = Some(walk);
         self.header = Some(header);
@@ -636,7 +629,7 @@ fn check_start_is_sealed(
     Ok(())
 }
 
-pub(super) fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
+fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
     Ok(meta_of(directory)?.retention_floor)
 }
 

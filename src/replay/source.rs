@@ -16,13 +16,13 @@ use crate::{
 
 /// Bytes read at once, unless the file is smaller. Larger windows gain nothing on the reference machine.
 pub(super) const WINDOW_BYTES: usize = 1 << 20;
+/// Where a writer is followed closely, what is new is usually a batch or two.
+pub(super) const NEWS_BYTES: usize = 16 << 10;
 /// Room in front of a window for what was left of the last one, so that no byte is read twice where
 /// a batch lies across two. With the window it makes one huge page.
 const CARRY_BYTES: usize = 1 << 20;
 /// A buffer in which windows follow each other.
 const SLIDING_BYTES: usize = CARRY_BYTES + WINDOW_BYTES;
-/// Where a writer is followed closely, what is new is usually a batch or two.
-pub(super) const NEWS_BYTES: usize = 16 << 10;
 /// Reads start and end on multiples of this or of the segment's block, whichever is larger.
 const MIN_READ_ALIGN_BYTES: u64 = 4096;
 
@@ -33,11 +33,21 @@ pub(crate) struct ReadingStyle {
     pub(crate) reads_ahead: bool,
     /// Largest window, bytes: a batch that needs more is an error.
     pub(crate) window_bytes_max: usize,
+    /// Whether a writer is expected behind the end: then little is read after each look at what is
+    /// new, and twice as much each time there is more.
+    pub(crate) follows: bool,
+}
+
+impl ReadingStyle {
+    /// What is read at once after a look at what is new.
+    fn first_bytes(self) -> usize {
+        if self.follows { NEWS_BYTES } else { WINDOW_BYTES }
+    }
 }
 
 impl Default for ReadingStyle {
     fn default() -> Self {
-        Self { reads_ahead: true, window_bytes_max: usize::MAX }
+        Self { reads_ahead: true, window_bytes_max: usize::MAX, follows: false }
     }
 }
 
@@ -48,6 +58,8 @@ pub(super) struct SegmentSource {
     file_len: u64,
     align_bytes: u64,
     style: ReadingStyle,
+    /// What [`Self::slice`] reads at once.
+    usual_bytes: usize,
     window: Window,
     ahead: Option<ReadAhead>,
     /// The other buffer of two, while nothing is read into it.
@@ -55,9 +67,6 @@ pub(super) struct SegmentSource {
     /// How much [`Self::fetch`] reads at least: more while what it is asked for lies in a row.
     fetch_bytes: usize,
     blocks: Blocks,
-    /// What is read at once: all of [`WINDOW_BYTES`], unless a writer is followed.
-    usual_bytes: usize,
-    follows: bool,
 }
 
 /// Bytes of the file that are in memory.
@@ -103,13 +112,12 @@ impl SegmentSource {
             file_len,
             align_bytes: block_bytes.max(MIN_READ_ALIGN_BYTES),
             style,
+            usual_bytes: style.first_bytes(),
             window: Window::default(),
             ahead: None,
             spare: None,
             fetch_bytes: 0,
             blocks: Blocks::default(),
-            usual_bytes: WINDOW_BYTES,
-            follows: false,
         })
     }
 
@@ -191,22 +199,14 @@ impl SegmentSource {
         &buffer[self.window.part(offset_bytes, len)]
     }
 
-    /// Reads little after each look at what is new, and twice as much each time there is more.
-    pub(super) fn follow(&mut self) {
-        self.follows = true;
-        self.usual_bytes = NEWS_BYTES;
-    }
-
     /// Forgets what was read, so that the next slice comes from the device.
     pub(super) fn invalidate(&mut self) {
+        self.usual_bytes = self.style.first_bytes();
         self.window.len = 0;
         self.window.slides = false;
         self.blocks.forget();
         if let Some(Filled { buffer, .. }) = self.ahead.as_mut().and_then(ReadAhead::take) {
             self.spare = Some(buffer);
-        }
-        if self.follows {
-            self.usual_bytes = NEWS_BYTES;
         }
     }
 

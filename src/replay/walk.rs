@@ -191,11 +191,6 @@ impl SegmentWalk {
         self.source.file_len()
     }
 
-    /// Expects a writer: reads little at once where it has caught up.
-    pub(super) fn follow(&mut self) {
-        self.source.follow();
-    }
-
     /// Passes over the markers that are next. They hold no record, and need nobody's claim.
     pub(super) fn pass_markers(&mut self) -> Result<()> {
         loop {
