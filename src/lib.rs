@@ -71,7 +71,7 @@ pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};
 pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
 pub use replay::{Discarded, RecoveryReport, WalReader};
-pub use segment::{SegmentInfo, TruncateOutcome};
+pub use segment::{HeldBack, Lease, LeaseInfo, SegmentInfo, TruncateOutcome, leases_in};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
 
@@ -86,5 +86,5 @@ pub mod simulated {
     pub use crate::sabotage::{Sabotage, with as with_sabotage};
     #[cfg(shuttle)]
     pub use crate::schedules::{Explored, Misstep, Schedules};
-    pub use crate::wal::simulated::{Examined, examine, examine_as, open, read};
+    pub use crate::wal::simulated::{Examined, examine, examine_as, leases, open, read};
 }

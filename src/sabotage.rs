@@ -56,6 +56,8 @@ pub enum Sabotage {
     AcceptTrailingBytes,
     /// What batches behind the end call durable counts for nothing.
     IgnoreLaterClaims,
+    /// A truncation does not wait until the positions of leases are on disk. For the test of leases.
+    LeaseWrittenLate,
     /// A waiter remembers the moment from which it waits after it has looked, not before.
     #[cfg(shuttle)]
     LookBeforeRemembering,

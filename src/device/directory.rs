@@ -278,7 +278,7 @@ impl LogDirectory {
     }
 
     /// Writes a small file anew; its content is durable afterwards, its name is not.
-    fn write_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         #[cfg(feature = "simulated")]
         if let Place::Simulated(place) = &self.place {
             return place.write_small(path, bytes);

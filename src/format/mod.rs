@@ -1,4 +1,4 @@
-//! The bytes on disk, version 1: segment headers, batch headers, frames and `wal.meta`.
+//! The bytes on disk, version 1: segment headers, batch headers, frames, `wal.meta` and leases.
 //!
 //! Pure functions over byte slices, no I/O and no keys. Everything is little-endian; every offset
 //! is derived from the field before it. `docs/format.md` holds the same tables for people, and a
@@ -8,6 +8,7 @@ mod batch_header;
 mod checksum;
 mod field;
 mod frame;
+mod lease;
 mod meta;
 #[cfg(test)]
 mod properties;
@@ -22,6 +23,7 @@ pub(crate) use frame::{
     FRAME_HEADER_LEN, FrameHeader, FrameProblem, TAG_LEN, associated_data, frame_len, seal_frame,
     verify_frame,
 };
+pub(crate) use lease::{LEASE_LEN, LeaseProblem, LeaseRecord, is_lease_name};
 pub(crate) use meta::{META_LEN, Meta, MetaProblem};
 #[cfg(feature = "simulated")]
 pub(crate) use segment_header::SEGMENT_HEADER_LEN;
@@ -29,7 +31,7 @@ pub(crate) use segment_header::{
     HeaderProblem, KeyReference, Predecessor, SegmentHeader, SegmentIdentity,
 };
 
-/// The fields of the four fixed layouts, in order.
+/// The fields of the fixed layouts, in order.
 pub(crate) mod fields {
     use super::NamedField;
 
@@ -37,6 +39,7 @@ pub(crate) mod fields {
     pub(crate) const BATCH_HEADER: &[NamedField] = super::batch_header::at::FIELDS;
     pub(crate) const FRAME_HEADER: &[NamedField] = super::frame::at::FIELDS;
     pub(crate) const META: &[NamedField] = super::meta::at::FIELDS;
+    pub(crate) const LEASE: &[NamedField] = super::lease::at::FIELDS;
 }
 
 /// The one version written, and the only one read so far.
@@ -96,6 +99,7 @@ mod tests {
             ("Batch header", super::fields::BATCH_HEADER),
             ("Frame header", super::fields::FRAME_HEADER),
             ("wal.meta", super::fields::META),
+            ("Leases", super::fields::LEASE),
         ] {
             assert_eq!(documented(heading), implemented(fields), "section {heading}");
         }

@@ -16,7 +16,7 @@ use crate::{
     format::{Meta, Predecessor},
     lsn::Lsn,
     segment::{
-        ChainSegment, SegmentContext, UnreadableNewest, discover_chain, list_segments, read_meta,
+        ChainSegment, SegmentContext, UnreadableNewest, check_leases, discover_chain, list_segments, read_meta,
     },
 };
 
@@ -106,6 +106,7 @@ pub(crate) fn examine(
         return Err(WalError::KeyRequired { path: directory.path().to_owned(), key_id: 0 });
     }
     let recovered = recover(directory, &meta, keys, verify)?;
+    check_leases(directory, &meta)?;
     Ok((meta, recovered))
 }
 

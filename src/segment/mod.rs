@@ -5,6 +5,8 @@ mod catalog;
 mod chain;
 mod context;
 mod disposal;
+mod lease;
+mod lease_store;
 mod meta_store;
 mod name;
 mod pace;
@@ -19,6 +21,12 @@ pub(crate) use chain::{
     header_error, list_segments, read_block, read_header,
 };
 pub(crate) use context::SegmentContext;
+#[cfg(feature = "simulated")]
+pub(crate) use lease::leases_of;
+pub use lease::{HeldBack, Lease, LeaseInfo, leases_in};
+pub(crate) use lease_store::LeaseStore;
+#[cfg(feature = "simulated")]
+pub(crate) use lease_store::check_leases;
 pub(crate) use meta_store::{MetaStore, read_meta};
 pub(crate) use name::{NamedRole, role_of, segment_name};
 pub(crate) use preparer::Preparer;

@@ -13,8 +13,8 @@ use crate::{
     poison::Poison,
     replay::{Recovered, recover},
     segment::{
-        CatalogEntry, MetaStore, Preparer, PreparerOptions, SegmentCatalog, SegmentContext,
-        await_last_writes, list_segments, read_meta,
+        CatalogEntry, LeaseStore, MetaStore, Preparer, PreparerOptions, SegmentCatalog,
+        SegmentContext, await_last_writes, list_segments, read_meta,
     },
     sync::Mutex,
     telemetry::Telemetry,
@@ -49,9 +49,10 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
     if recovered.predecessor.end_lsn.next().is_exhausted() {
         return Err(WalError::LsnExhausted);
     }
+    let poison = Poison::default();
+    let leases = LeaseStore::open(directory.clone(), Arc::clone(&meta), poison.clone())?;
     clear_away(&directory, &recovered)?;
 
-    let poison = Poison::default();
     let telemetry = Telemetry::new();
     let segment_bytes =
         round_up(config.segment_size, block_bytes).max(MIN_SEGMENT_BLOCKS * block_bytes);
@@ -70,8 +71,14 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
         path: segment.path.clone(),
         first_lsn: segment.header.identity.first_lsn,
     });
-    let catalog =
-        Arc::new(SegmentCatalog::new(directory.clone(), sealed, Arc::clone(&meta), poison.clone()));
+    let leases = Arc::new(leases);
+    let catalog = Arc::new(SegmentCatalog::new(
+        directory.clone(),
+        sealed,
+        Arc::clone(&meta),
+        Arc::clone(&leases),
+        poison.clone(),
+    ));
 
     let mut pool = buffer_pool(&config, block_bytes)?;
     let options = EngineOptions {
@@ -124,6 +131,7 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
         catalog,
         preparer,
         meta,
+        leases,
         engine,
         keys: Mutex::new(keys),
         lock: Mutex::new(Some(lock)),

@@ -15,7 +15,7 @@ use crate::{
     lsn::Lsn,
     record::KnownKinds,
     replay::{self, ReadBound, ReaderOptions, RecoveryReport, WalReader},
-    segment::CatalogEntry,
+    segment::{CatalogEntry, LeaseInfo, leases_of},
 };
 
 /// The path that errors name; a simulated disk has one directory.
@@ -97,6 +97,15 @@ pub fn read(disk: &SimulatedDisk, keys: Option<&KeyRing>, from: Lsn) -> Result<W
     let (keys, known_kinds) = (keys.cloned(), KnownKinds::All);
     let options = ReaderOptions { keys, known_kinds, bound: ReadBound::Tail, from };
     WalReader::over_directory(directory(disk), options)
+}
+
+/// The leases of the log on `disk`, as [`leases_in`](crate::leases_in) lists them.
+///
+/// # Errors
+///
+/// As there.
+pub fn leases(disk: &SimulatedDisk) -> Result<Vec<LeaseInfo>> {
+    leases_of(&directory(disk))
 }
 
 fn directory(disk: &SimulatedDisk) -> LogDirectory {
