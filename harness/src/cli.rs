@@ -6,6 +6,7 @@ mod capacity;
 mod certify;
 mod compare;
 mod doctor;
+mod log;
 mod manual;
 mod recommend;
 mod sweep;
@@ -23,6 +24,11 @@ use compare::{COMPARE_EXAMPLES, COMPARE_LONG, HISTORY_EXAMPLES, HISTORY_LONG};
 pub(crate) use compare::{CompareArgs, CompareFormat, HistoryArgs, HistoryFormat};
 pub(crate) use doctor::DoctorArgs;
 use doctor::{DOCTOR_EXAMPLES, DOCTOR_LONG};
+pub(crate) use log::{
+    DiffArgs, DumpArgs, DumpFormat, KeyArgs, KeyFile, LogArgs, LogVerb, PayloadShown,
+    SegmentChoice, StatArgs, VerifyArgs, WhyRetainedArgs,
+};
+use log::{LOG_EXAMPLES, LOG_LONG};
 use manual::{COMPLETIONS_EXAMPLES, COMPLETIONS_LONG, MAN_EXAMPLES, MAN_LONG};
 pub(crate) use manual::{CompletionsArgs, ManArgs};
 pub(crate) use recommend::{Objective, RecommendArgs};
@@ -144,6 +150,9 @@ pub(crate) enum Verb {
     /// Find the highest rate of arrivals that a log carries under objectives for its latency
     #[command(long_about = CAPACITY_LONG, after_long_help = with_exit_codes(CAPACITY_EXAMPLES))]
     Capacity(CapacityArgs),
+    /// Look into the files of a log: dump, verify, count, compare
+    #[command(long_about = LOG_LONG, after_long_help = LOG_EXAMPLES)]
+    Log(LogArgs),
     /// Print what teaches a shell to complete verbs and options
     #[command(long_about = COMPLETIONS_LONG, after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
@@ -244,7 +253,7 @@ fn with_exit_codes(examples: &str) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use clap::CommandFactory;
@@ -252,7 +261,7 @@ mod tests {
 
     use super::*;
 
-    pub(super) fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+    pub(crate) fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once(&"plimsoll").chain(words))
     }
 

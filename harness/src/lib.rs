@@ -33,6 +33,7 @@ mod capacity;
 mod certify;
 mod compare;
 mod doctor;
+mod forensics;
 mod history;
 mod manual;
 mod recommend;
@@ -46,21 +47,23 @@ mod conclude;
 pub mod hostile;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Parser;
+use serde::Serialize;
 
 use cli::{
-    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, DoctorArgs, HistoryArgs, ManArgs,
-    RecommendArgs, ReportArgs, SweepArgs, TortureArgs, Verb,
+    BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, DoctorArgs, HistoryArgs, LogArgs,
+    LogVerb, ManArgs, RecommendArgs, ReportArgs, SweepArgs, TortureArgs, Verb,
 };
 use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded, recommend};
 use failure::{
     EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_PASS, EXIT_REFUSED, EXIT_USAGE, Failure,
 };
+use forensics::{diff, dump, retained, stat, verify};
 use history::Shifted;
 use store::capacity::{Finding, RunKind, run_kind};
 use store::certificate::Verdict;
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
             EXIT_FAILED
         }
         Verb::Capacity(args) => capacity_verb(&args),
+        Verb::Log(args) => log_verb(&args),
         Verb::Completions(args) => {
             print(&manual::completions(&args));
             EXIT_PASS
@@ -306,6 +310,52 @@ fn certify_verb(args: &CertifyArgs) -> u8 {
     match certify_and_report(args) {
         Ok(code) => code,
         Err(failure) => failed(&failure),
+    }
+}
+
+fn log_verb(args: &LogArgs) -> u8 {
+    let answered = match &args.verb {
+        LogVerb::Dump(args) => {
+            let mut stdout = BufWriter::new(io::stdout().lock());
+            dump::run(args, &mut stdout).map(|()| EXIT_PASS)
+        }
+        LogVerb::Verify(args) => verify::run(args).map(|verified| {
+            tell(Told::of(args.json, args.quiet), &verified, || verified.text());
+            match verified.verdict {
+                verify::Verdict::Whole => EXIT_PASS,
+                verify::Verdict::Refused => EXIT_FAILED,
+                verify::Verdict::WrongKeys => EXIT_REFUSED,
+                verify::Verdict::Undecided => EXIT_INCONCLUSIVE,
+            }
+        }),
+        LogVerb::Stat(args) => stat::run(args).map(|stat| {
+            // The totals are what is asked for.
+            let told = if args.json { Told::Programs } else { Told::People };
+            tell(told, &stat, || stat.text(args.quiet));
+            EXIT_PASS
+        }),
+        LogVerb::Diff(args) => diff::run(args).map(|compared| {
+            tell(Told::of(args.json, args.quiet), &compared, || compared.text());
+            if compared.is_same() { EXIT_PASS } else { EXIT_FAILED }
+        }),
+        LogVerb::WhyRetained(args) => retained::run(args).map(|retained| {
+            let told = if args.json { Told::Programs } else { Told::People };
+            tell(told, &retained, || retained.text(args.quiet));
+            EXIT_PASS
+        }),
+    };
+    answered.unwrap_or_else(|failure| failed(&failure))
+}
+
+/// Prints an answer for whoever reads it.
+fn tell(told: Told, document: &impl Serialize, text: impl FnOnce() -> String) {
+    match told {
+        Told::People => print(&text()),
+        Told::Programs => match serde_json::to_string_pretty(document) {
+            Ok(json) => print(&format!("{json}\n")),
+            Err(error) => complain(&error.to_string()),
+        },
+        Told::Nobody => {}
     }
 }
 

@@ -16,7 +16,8 @@ use crate::{
     format::{Meta, Predecessor},
     lsn::Lsn,
     segment::{
-        ChainSegment, SegmentContext, UnreadableNewest, check_leases, discover_chain, list_segments, read_meta,
+        ChainSegment, SegmentContext, UnreadableNewest, check_leases, discover_chain,
+        list_segments, read_meta,
     },
 };
 
