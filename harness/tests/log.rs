@@ -350,9 +350,9 @@ fn verify_names_the_row_of_the_table() {
         assert_eq!((&*found, &*found_row, found_code), (verdict, row, code), "{name}: {document}");
         document
     };
-    closed_log(config(&shop.path("closed")), 60);
+    closed_log(config(&shop.path("closed")), 120);
     let document = expect("closed", &[], "whole", "clean_end", 0);
-    assert_eq!((number(&document, "last_lsn"), &document["clean_close"]), (60, &true.into()));
+    assert_eq!((number(&document, "last_lsn"), &document["clean_close"]), (120, &true.into()));
 
     let torn = killed_log(&shop, "torn", &[100, 9000], None);
     edit(&torn.join(FIRST), |content| content[3 * BLOCK..4 * BLOCK].fill(0));
@@ -491,7 +491,7 @@ fn diff_compares_records_and_not_files() {
     assert!(text.stdout.starts_with("DIFFERENT, first at LSN 31: the payload is "), "{text:?}");
     let mut ids = SegmentedWal::open(config(&shop.path("d"))).expect("a new log");
     ids.append(&record(1).tenant(99)).expect("append");
-    drop(ids);
+    ids.close().expect("close");
     let first = json(&shop.run(&["log", "diff", "d", "a", "--json"]))["first_difference"].clone();
     assert_eq!(
         (&first["field"], &first["a"], &first["b"]),
@@ -504,7 +504,7 @@ fn what_holds_a_segment_is_said() {
     let Some(shop) = workshop() else { return };
     let dir = shop.path("a");
     let mut wal = SegmentedWal::open(config(&dir)).expect("a new log");
-    fill(&mut wal, 60);
+    fill(&mut wal, 120);
     let reasons = |options: &[&str]| -> Vec<String> {
         let words: Vec<&str> = ["log", "why-retained", "a", "--json"]
             .into_iter()
