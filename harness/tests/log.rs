@@ -433,6 +433,10 @@ fn the_sums_of_stat_are_the_files() {
     assert_eq!((number(&stat, "records"), number(&stat, "batches")), (60, 20));
     let mean = stat["records_per_batch"]["mean"].as_f64().expect("a mean");
     assert!((mean - 3.0).abs() < 1e-9 && number(&stat["records_per_batch"], "p99") == 3);
+    let batch_bytes = &stat["batch_bytes"];
+    assert_eq!(batch_bytes["mean"].as_f64(), Some(4096.0), "{batch_bytes}");
+    let longest = records.iter().map(|record| record.payload().len()).max();
+    assert_eq!(number(&stat["payload_bytes"], "max") as usize, longest.expect("records"));
     let of_tenant = |tenant: u64| -> (u64, u64) {
         let theirs = records.iter().filter(|record| record.tenant() == tenant);
         let bytes: usize = theirs.clone().map(|record| record.payload().len()).sum();
@@ -524,6 +528,20 @@ fn what_holds_a_segment_is_said() {
         text.contains("truncate_before") && text.contains("the writer appends to it"),
         "{text}"
     );
+
+    let lease = wal.lease("replica-2", Lsn::new(2), 10 << 20).expect("a lease");
+    let document = json(&shop.run(&["log", "why-retained", "a", "--json"]));
+    let oldest = &document["segments"][0];
+    assert_eq!(
+        (&oldest["reason"], &oldest["leases"][0]["name"]),
+        (&"lease".into(), &"replica-2".into())
+    );
+    assert_eq!(number(&oldest["leases"][0], "budget_bytes"), 10 << 20);
+    let hex = shop.run(&["log", "dump", "a", "--format", "hex"]).stdout;
+    let held = support::names(&dir).into_iter().find(|name| name.starts_with("lease-"));
+    let held = held.expect("the lease's file");
+    assert!(reassembled(&hex)[&held] == fs::read(dir.join(&held)).expect("readable"));
+    lease.release().expect("released");
 
     let before = shop.path("before");
     copy(&dir, &before);

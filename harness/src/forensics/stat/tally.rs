@@ -13,6 +13,8 @@ use crate::failure::Failure;
 const OWNERS_MAX: usize = 1 << 16;
 /// Digits that a quantile is good for.
 const DIGITS: u8 = 3;
+/// More than any batch can have, of bytes or of records.
+const VALUE_MAX: u64 = 1 << 30;
 
 /// What is counted over all segments.
 pub(super) struct Tally {
@@ -33,7 +35,7 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn new() -> Result<Self, Failure> {
         let histogram =
-            || Histogram::new(DIGITS).context("cannot make a histogram").map_err(Failure::Broken);
+            || Histogram::new_with_max(VALUE_MAX, DIGITS).context("cannot make a histogram").map_err(Failure::Broken);
         Ok(Self {
             first_lsn: None,
             last_lsn: None,
