@@ -157,10 +157,8 @@ impl LogFiles {
             Err(trouble) => return Ok(Err(trouble.clone())),
         };
         let path = &segment.path;
-        let cipher = match keys {
-            Some(keys) => SegmentContext::from_header(header, path, Some(keys))?.cipher,
-            None => None,
-        };
+        let opening =
+            keys.map(|keys| SegmentContext::from_header(header, path, Some(keys))).transpose()?;
         let raw = SegmentContext::from_header(header, path, Some(&KeyRing::leaving_sealed()))?;
         let opened = self.directory.open_for_read(path.clone());
         let file =
@@ -172,7 +170,7 @@ impl LogFiles {
             floor: self.meta.as_ref().ok().copied().flatten().map(|meta| meta.retention_floor),
             successor,
         };
-        Ok(Ok(SegmentSurvey::new(file, raw, cipher, around)?))
+        Ok(Ok(SegmentSurvey::new(file, raw, opening, around)?))
     }
 
     /// Decides about the log as an opening would, with every byte read. Beside a live writer, which

@@ -34,8 +34,11 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new() -> Result<Self, Failure> {
-        let histogram =
-            || Histogram::new_with_max(VALUE_MAX, DIGITS).context("cannot make a histogram").map_err(Failure::Broken);
+        let histogram = || {
+            Histogram::new_with_max(VALUE_MAX, DIGITS)
+                .context("cannot make a histogram")
+                .map_err(Failure::Broken)
+        };
         Ok(Self {
             first_lsn: None,
             last_lsn: None,
