@@ -375,6 +375,62 @@ pub enum WalError {
         floor: Lsn,
     },
 
+    /// A lease cannot have this name. Nothing was done.
+    #[error("a lease cannot be named {name:?}: use 1 to 63 of a to z, 0 to 9, - and _")]
+    InvalidLeaseName {
+        /// The name.
+        name: String,
+    },
+
+    /// A handle to this lease is in use already: two consumers would move each other on.
+    #[error(
+        "lease {name} is in use by another handle; drop that one first, or use a name of its own"
+    )]
+    LeaseInUse {
+        /// The lease.
+        name: String,
+    },
+
+    /// There is no lease of this name; it may have been released.
+    #[error("the log in {path} has no lease {name}", path = path.display())]
+    NoSuchLease {
+        /// The log's directory.
+        path: PathBuf,
+        /// What was asked for.
+        name: String,
+    },
+
+    /// A lease went over its budget and holds nothing any more. The log has moved on.
+    #[error(
+        "lease {name} was dropped at LSN {position}: what it held went over its budget of \
+         {budget_bytes} bytes; the log starts at LSN {floor} now. If that is too late, copy the state \
+         anew; release the lease and take one again"
+    )]
+    LeaseDropped {
+        /// The lease.
+        name: String,
+        /// The oldest LSN its consumer needed.
+        position: Lsn,
+        /// The oldest LSN the log promises to keep now. Not above `position` if nothing has been
+        /// given up yet.
+        floor: Lsn,
+        /// What it was allowed to hold.
+        budget_bytes: u64,
+    },
+
+    /// The file of a lease is damaged or not of this log.
+    #[error(
+        "lease file {path} is unusable: {problem}; restore it from a copy, or remove it to let go of \
+         what it holds, after which its consumer may have to start anew",
+        path = path.display()
+    )]
+    LeaseDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+
     /// The log was closed.
     #[error("the log is closed")]
     Closed,

@@ -9,7 +9,7 @@
 //!
 //!  floor 8   lib                                  the front door
 //!  floor 7   crash         schedules              power cuts and orders of threads, for tests
-//!  floor 6   wal, then committer                  one owner; shared by threads
+//!  floor 6   wal, then committer     inspect      one owner; shared by threads; looked into
 //!  floor 5   append        replay                 never each other
 //!  floor 4   segment                              names, headers, preparation, retirement
 //!  floor 3   crypto        config                 keys, validated settings
@@ -46,6 +46,7 @@ mod device;
 mod durable;
 mod error;
 mod format;
+pub mod inspect;
 mod level;
 mod lsn;
 mod poison;
@@ -62,7 +63,7 @@ mod wal;
 
 pub use append::WalStats;
 pub use committer::{Commit, CommitPolicy, GroupCommitter};
-pub use config::{Preparation, SegmentedWalConfig};
+pub use config::{Preparation, SegmentedWalConfig, VerifyOnOpen};
 pub use crypto::KeyRing;
 pub use device::{ActiveEngine, Durability, Engine, EngineReport, EngineTrial, Geometry};
 pub use error::{Result, WalError};
@@ -70,7 +71,7 @@ pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};
 pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
 pub use replay::{Discarded, RecoveryReport, WalReader};
-pub use segment::{SegmentInfo, TruncateOutcome};
+pub use segment::{HeldBack, Lease, LeaseInfo, SegmentInfo, TruncateOutcome, leases_in};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
 
@@ -81,8 +82,9 @@ pub use wal::SegmentedWal;
 pub mod simulated {
     pub use crate::crash::{CrashMatrix, Outcome, Violation};
     pub use crate::device::simulated::{DiskOptions, Fault, SimulatedDisk};
+    pub use crate::inspect::look_into;
     pub use crate::sabotage::{Sabotage, with as with_sabotage};
     #[cfg(shuttle)]
     pub use crate::schedules::{Explored, Misstep, Schedules};
-    pub use crate::wal::simulated::{Examined, create_at, examine, open, read};
+    pub use crate::wal::simulated::{Examined, create_at, examine, examine_as, leases, open, read};
 }

@@ -35,6 +35,9 @@ pub enum Sabotage {
     NothingIsEverLost,
     /// A batch states nothing to be durable.
     StateNothingDurable,
+    /// What `wal.meta` says of a close is believed without a look at the marker, and stays there
+    /// while the log is in use.
+    BelieveStatedClose,
     /// The pages of keys are ordinary memory: in core dumps and in forked processes.
     KeyInCoreDump,
     /// A key that is dropped stays where it was.
@@ -53,6 +56,8 @@ pub enum Sabotage {
     AcceptTrailingBytes,
     /// What batches behind the end call durable counts for nothing.
     IgnoreLaterClaims,
+    /// A truncation does not wait until the positions of leases are on disk. For the test of leases.
+    LeaseWrittenLate,
     /// A waiter remembers the moment from which it waits after it has looked, not before.
     #[cfg(shuttle)]
     LookBeforeRemembering,
@@ -104,7 +109,7 @@ impl Sabotage {
     ];
 
     /// Those of a log with one owner: for the crash matrix to catch.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoFlush,
         Self::AcknowledgeEarly,
         Self::RetryFailedFlush,
@@ -118,6 +123,7 @@ impl Sabotage {
         Self::PaddingNotSkipped,
         Self::NothingIsEverLost,
         Self::StateNothingDurable,
+        Self::BelieveStatedClose,
     ];
 
     /// Those that need several threads to show: for the schedules to catch.

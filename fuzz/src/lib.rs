@@ -10,6 +10,7 @@ mod directory;
 mod forge;
 mod format;
 mod harness;
+mod inspection;
 mod memory;
 pub mod mutate;
 mod reader;

@@ -11,6 +11,7 @@ use plimsoll::{
 use crate::{
     directory::{Directory, META, segment_name},
     format::{self, FRAME_HEADER_LEN, claimed_durable_lsn, frame_len, u64_at},
+    inspection,
     memory::bounded,
 };
 
@@ -45,6 +46,8 @@ pub(crate) fn check(directory: &Directory, keys: Option<&KeyRing>) -> Verdict {
         let records: Result<Vec<_>, _> = examined.records(Lsn::NONE).collect();
         Ok((examined.report.clone(), records.expect("what recovery has promised can be read")))
     });
+    let outcome = found.as_ref().map(|(report, records)| (report, records.as_slice()));
+    bounded(directory.len_bytes(), || inspection::check(directory, &disk, keys, outcome));
     match found {
         Ok((report, records)) => {
             check_records(directory, &report, &records);

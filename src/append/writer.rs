@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    num::NonZeroU64,
     os::fd::BorrowedFd,
     path::Path,
     sync::Arc,
@@ -80,6 +81,8 @@ struct ActiveSegment {
     number: u64,
     /// Where the next batch goes.
     offset_bytes: u64,
+    /// Where the newest one begins.
+    newest_batch_bytes: u64,
 }
 
 struct InFlightBatch {
@@ -188,6 +191,7 @@ impl BatchWriter {
         let offset_bytes = active.offset_bytes;
         let range = batch.disk_range(offset_bytes == 0);
         active.offset_bytes += range.len() as u64;
+        active.newest_batch_bytes = active.offset_bytes - batch.outline.disk_len() as u64;
         let file = Arc::clone(&active.file);
         if batch.outline.records > 0 {
             self.empty_segment = None;
@@ -270,8 +274,12 @@ impl BatchWriter {
         directory.rename(file.path(), &path).map_err(|error| self.fail("rename", &path, error))?;
         directory.sync().map_err(|error| self.fail("sync directory", directory.path(), error))?;
         self.parts.catalog.start(path.clone(), batch.outline.first_lsn);
-        self.active =
-            Some(ActiveSegment { file: Arc::new(file.renamed(path)), number, offset_bytes });
+        self.active = Some(ActiveSegment {
+            file: Arc::new(file.renamed(path)),
+            number,
+            offset_bytes,
+            newest_batch_bytes: offset_bytes,
+        });
         self.empty_segment = Some(number);
         self.parts.telemetry.segment_started();
         Ok(number)
@@ -413,10 +421,7 @@ impl BatchWriter {
         let durable_lsn = self.durable_lsn();
         self.started_segment = None;
         self.parts.catalog.newest_is_durable();
-        self.parts.preparer.save_meta(move |meta| {
-            meta.newest_segment_number = meta.newest_segment_number.max(number);
-            meta.durable_lsn = meta.durable_lsn.max(durable_lsn);
-        });
+        self.parts.preparer.save_meta(move |meta| meta.note_started_segment(number, durable_lsn));
     }
 
     fn active_path(&self) -> &Path {
@@ -429,6 +434,11 @@ impl BatchWriter {
     /// Number of the segment being written.
     pub(crate) fn active_number(&self) -> u64 {
         self.active.as_ref().map_or(0, |active| active.number)
+    }
+
+    /// Where in that segment the newest batch begins; `None` before the first.
+    pub(crate) fn newest_batch_offset_bytes(&self) -> Option<NonZeroU64> {
+        self.active.as_ref().and_then(|active| NonZeroU64::new(active.newest_batch_bytes))
     }
 
     fn fail(&self, operation: &'static str, path: &Path, error: io::Error) -> WalError {

@@ -34,7 +34,7 @@ use crate::{
     lsn::{Lsn, LsnRange},
     record::{Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
-    segment::{SegmentInfo, TruncateOutcome},
+    segment::{Lease, LeaseInfo, SegmentInfo, TruncateOutcome},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -345,6 +345,30 @@ impl GroupCommitter {
         shared.log.truncate_before(lsn)
     }
 
+    /// Takes the lease of a consumer; see [`SegmentedWal::lease`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn lease(&self, name: &str, from: Lsn, budget_bytes: u64) -> Result<Lease> {
+        self.shared().log.lease(name, from, budget_bytes)
+    }
+
+    /// The leases of the log, by name, those that were dropped and not released yet as well.
+    #[must_use]
+    pub fn leases(&self) -> Vec<LeaseInfo> {
+        self.shared().log.leases()
+    }
+
+    /// Lets go of a lease; see [`SegmentedWal::release_lease`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn release_lease(&self, name: &str) -> Result<()> {
+        self.shared().log.release_lease(name)
+    }
+
     /// Seals later segments with the current key of `keys`; see [`SegmentedWal::rotate_keys`].
     ///
     /// # Errors
@@ -404,7 +428,8 @@ impl GroupCommitter {
     #[must_use]
     pub fn stats(&self) -> WalStats {
         let shared = self.shared();
-        WalStats::new(shared.telemetry.snapshot(), shared.log.engine.clone())
+        let (engine, leases) = (shared.log.engine.clone(), shared.log.leases());
+        WalStats::new(shared.telemetry.snapshot(), engine, leases)
     }
 
     /// What opening found.

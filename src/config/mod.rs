@@ -36,6 +36,21 @@ pub enum Preparation {
     Recycle,
 }
 
+/// How much of a log its opening reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerifyOnOpen {
+    /// The header of every segment, and the records of the newest segment; after
+    /// [`SegmentedWal::close`](crate::SegmentedWal::close) only the batch that ends it. A segment
+    /// that has a successor was durable as a whole before the successor began, so a crash cannot
+    /// have cut it short. What was damaged in it since is refused by whoever reads it.
+    #[default]
+    Newest,
+    /// Every record of every segment, so that an opening that succeeds has seen all that it
+    /// promises. It takes as long as reading the log.
+    Everything,
+}
+
 /// Settings of a log. Fields carry the names of the axes of a sweep and of the keys in a profile.
 ///
 /// ```no_run
@@ -117,6 +132,13 @@ pub struct SegmentedWalConfig {
     #[serde(deserialize_with = "parse::idle_marker_after")]
     pub idle_marker_after: Duration,
 
+    /// How much an opening reads. Default: [`VerifyOnOpen::Newest`], some milliseconds after a clean
+    /// close, and one segment's read after a crash. [`VerifyOnOpen::Everything`] reads the whole
+    /// log, and refuses at once what otherwise the first replay of the damaged place refuses: for
+    /// a log that nobody replays after it was opened.
+    #[serde(deserialize_with = "parse::verify_on_open")]
+    pub verify_on_open: VerifyOnOpen,
+
     /// Record kinds the embedder can interpret. Default: all. Not part of a profile.
     #[serde(skip)]
     pub known_kinds: KnownKinds,
@@ -145,6 +167,7 @@ impl Default for SegmentedWalConfig {
             preparation: Preparation::Recycle,
             prepared_segments: 1,
             idle_marker_after: Duration::from_millis(100),
+            verify_on_open: VerifyOnOpen::Newest,
             known_kinds: KnownKinds::All,
             keys: None,
         }

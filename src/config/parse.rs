@@ -8,7 +8,7 @@ use serde::{
     de::{self, IntoDeserializer},
 };
 
-use super::Preparation;
+use super::{Preparation, VerifyOnOpen};
 use crate::{
     crypto::KeyRing,
     device::{Durability, Engine},
@@ -231,6 +231,10 @@ pub(super) fn durability<'de, D: Deserializer<'de>>(from: D) -> Result<Durabilit
 
 pub(super) fn preparation<'de, D: Deserializer<'de>>(from: D) -> Result<Preparation, D::Error> {
     choice("preparation", "\"none\", \"allocate\", \"zero\", \"recycle\"", from)
+}
+
+pub(super) fn verify_on_open<'de, D: Deserializer<'de>>(from: D) -> Result<VerifyOnOpen, D::Error> {
+    choice("verify_on_open", "\"newest\", \"everything\"", from)
 }
 
 #[derive(Deserialize)]

@@ -53,7 +53,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Durability, Engine, Preparation};
+    use crate::{Durability, Engine, Preparation, VerifyOnOpen};
 
     fn parse_wal(lines: &str) -> Result<SegmentedWalConfig> {
         parse(Path::new("p.toml"), &format!("[wal]\n{lines}\n"))
@@ -65,7 +65,8 @@ mod tests {
             "dir = \"d\"\nalignment = \"16KiB\"\nforce_alignment = true\nbuffer_size = 65536\n\
              segment_size = \"32MiB\"\ncommit_window = \"100us\"\npipeline_depth = 4\n\
              engine = \"uring\"\nsingle_issuer = true\ndurability = \"fdatasync\"\n\
-             preparation = \"recycle\"\nprepared_segments = 2\nidle_marker_after = \"1s\"",
+             preparation = \"recycle\"\nprepared_segments = 2\nidle_marker_after = \"1s\"\n\
+             verify_on_open = \"everything\"",
         )
         .expect("valid");
         assert_eq!(config.alignment, Some(16 << 10));
@@ -75,6 +76,7 @@ mod tests {
         assert_eq!((config.pipeline_depth, config.prepared_segments), (4, 2));
         assert_eq!((config.engine, config.durability), (Engine::Uring, Durability::Fdatasync));
         assert_eq!(config.preparation, Preparation::Recycle);
+        assert_eq!(config.verify_on_open, VerifyOnOpen::Everything);
         assert!(config.force_alignment && config.single_issuer);
         assert!(parse_wal("alignment = \"auto\"").expect("auto").alignment.is_none());
     }
@@ -90,6 +92,7 @@ mod tests {
             ("pipeline_depth = \"4\"", ["p.toml:2:18: pipeline_depth", "1 to 64"]),
             ("engine = \"spdk\"", ["p.toml:2:10: engine", "\"uring\""]),
             ("preparation = true", ["p.toml:2:15: preparation", "recycle"]),
+            ("verify_on_open = \"all\"", ["p.toml:2:18: verify_on_open", "everything"]),
             ("bufer_size = 1", ["p.toml:2:1", "`buffer_size`"]),
             ("engine = ", ["p.toml:2:", "engine"]),
         ] {

@@ -7,13 +7,13 @@ use super::{
     plan::Plan,
 };
 use crate::{
-    config::SegmentedWalConfig,
+    config::{SegmentedWalConfig, VerifyOnOpen},
     crypto::KeyRing,
     device::simulated::{Chance, DiskOptions, Journal, SimulatedDisk, State, Walk},
     error::WalError,
     lsn::Lsn,
     record::{Record, RecordKind},
-    wal::simulated::{examine, read},
+    wal::simulated::{Examined, examine_as, read},
 };
 
 /// One image in so many is damaged,
@@ -48,7 +48,9 @@ pub(super) fn explore(
             walk.go_to(walk.position() + 1);
         }
         let promise = oracle.promise_at(walk.position());
-        let image = Image { plan, oracle, promise };
+        // Whatever the log is opened with: both have to hold of every image.
+        let verify = chance.pick(&[VerifyOnOpen::Newest, VerifyOnOpen::Everything]);
+        let image = Image { plan, oracle, promise, verify };
         let state = walk.cut_power(chance, plan.physical_block_bytes());
         outcome.images += 1;
         outcome.records += promise.acknowledged;
@@ -60,8 +62,8 @@ pub(super) fn explore(
         } else if chance.happens(1, REPLAYED_EVERY) {
             image.check(&SimulatedDisk::image(state)).map(drop)
         } else {
-            // Recovery reads and checks all of it; the records that this crash was near to are
-            // compared as well.
+            // Recovery or the reading after it checks all of it; the records that this crash was
+            // near to are compared as well.
             let near = Lsn::new(promise.acknowledged.saturating_sub(NEAR_RECORDS));
             image.check_from(&SimulatedDisk::image(state), near).map(drop)
         };
@@ -74,6 +76,7 @@ struct Image<'a> {
     plan: &'a Plan,
     oracle: &'a Oracle,
     promise: Promise,
+    verify: VerifyOnOpen,
 }
 
 impl Image<'_> {
@@ -86,16 +89,24 @@ impl Image<'_> {
         self.check_from(disk, Lsn::NONE)
     }
 
-    /// The same, but records before this one are checked by recovery only.
+    fn examine(&self, disk: &SimulatedDisk) -> Result<Examined, WalError> {
+        examine_as(disk, self.keys(), self.verify)
+    }
+
+    /// The same, but records before this one are checked by recovery only, if it reads them.
     fn check_from(&self, disk: &SimulatedDisk, from: Lsn) -> Result<u64, String> {
-        let found = examine(disk, self.keys())
+        let found = self
+            .examine(disk)
             .map_err(|error| format!("recovery refuses what nobody damaged: {error}"))?;
         self.oracle.check_report(&found.report, self.promise)?;
         let last = self.oracle.last_lsn(&found.report);
         if self.oracle.is_not_begun(&found.report, self.promise) {
             return Ok(last);
         }
-        let from = from.max(found.report.floor);
+        let from = match self.verify {
+            VerifyOnOpen::Newest => found.report.floor,
+            VerifyOnOpen::Everything => from.max(found.report.floor),
+        };
         self.oracle.check_records(found.records(from), from.get(), last)?;
         Ok(last)
     }
@@ -165,7 +176,7 @@ impl Image<'_> {
         let claimed = claimed(&state);
         let because = |problem: String| format!("{problem} ({damage:?})");
         let disk = SimulatedDisk::image(state);
-        let found = match examine(&disk, self.keys()) {
+        let found = match self.examine(&disk) {
             Ok(found) => found,
             Err(error) if damage.is_harmless() => {
                 return Err(because(format!("harmless damage is refused: {error}")));
@@ -193,6 +204,21 @@ impl Image<'_> {
             outcome.residue_batches_at_most = outcome.residue_batches_at_most.max(lost);
             outcome.residue_of_several += u64::from(lost > 1);
         }
-        self.oracle.check_records(found.records(Lsn::NONE), floor, last).map_err(because)
+        let reading = found.records(Lsn::NONE);
+        if self.verify == VerifyOnOpen::Everything {
+            return self.oracle.check_records(reading, floor, last).map_err(because);
+        }
+        // What the opening has not read is refused where the damage is, or it is whole.
+        let mut refusal = None;
+        let read = reading.map_while(|record| record.map_err(|error| refusal = Some(error)).ok());
+        let read: Vec<_> = read.map(Ok).collect();
+        let end = if refusal.is_some() { floor + read.len() as u64 - 1 } else { last };
+        outcome.refused_by_reading += u64::from(refusal.is_some());
+        if damage.is_harmless()
+            && let Some(error) = refusal
+        {
+            return Err(because(format!("harmless damage is refused by reading: {error}")));
+        }
+        self.oracle.check_records(read.into_iter(), floor, end).map_err(because)
     }
 }

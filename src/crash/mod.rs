@@ -59,6 +59,8 @@ pub struct Outcome {
     pub damaged: u64,
     /// Of the damaged, images that were refused.
     pub refused: u64,
+    /// Of the damaged, images that were opened and refused where the damage is, by reading.
+    pub refused_by_reading: u64,
     /// Of the damaged, images that came back shorter because nothing in them tells of the records
     /// that the damage took: the residue of `docs/durability.md`.
     pub residue: u64,
@@ -123,6 +125,7 @@ impl Outcome {
         self.images += other.images;
         self.damaged += other.damaged;
         self.refused += other.refused;
+        self.refused_by_reading += other.refused_by_reading;
         self.residue += other.residue;
         self.residue_of_several += other.residue_of_several;
         self.residue_batches_at_most =

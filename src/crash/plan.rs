@@ -3,7 +3,7 @@
 
 use super::oracle::Oracle;
 use crate::{
-    config::{Preparation, SegmentedWalConfig},
+    config::{Preparation, SegmentedWalConfig, VerifyOnOpen},
     crypto::KeyRing,
     device::{
         Durability, Engine,
@@ -129,6 +129,7 @@ impl Plan {
             Preparation::Recycle,
         ]);
         config.prepared_segments = chance.pick(&[1, 1, 2]);
+        config.verify_on_open = chance.pick(&[VerifyOnOpen::Newest, VerifyOnOpen::Everything]);
         self.syncs = chance.pick(&[1, 4, 9, 14]);
         // Records that fill a batch on their own bring several batches in flight.
         self.record_bytes = chance.pick(&[200, 300, 400, 3000]);

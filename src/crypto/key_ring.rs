@@ -51,6 +51,7 @@ impl MasterKey {
 pub struct KeyRing {
     current: u64,
     plain_past: bool,
+    leaves_sealed: bool,
     keys: Vec<(u64, Arc<MasterKey>)>,
 }
 
@@ -77,7 +78,14 @@ impl KeyRing {
     }
 
     fn with_one(key_id: u64, key: MasterKey) -> Self {
-        Self { current: key_id, plain_past: false, keys: vec![(key_id, Arc::new(key))] }
+        let keys = vec![(key_id, Arc::new(key))];
+        Self { current: key_id, plain_past: false, leaves_sealed: false, keys }
+    }
+
+    /// No keys, for whoever looks at a log without reading what is in its records: payloads stay
+    /// sealed, and no tag is checked.
+    pub(crate) fn leaving_sealed() -> Self {
+        Self { current: 0, plain_past: true, leaves_sealed: true, keys: Vec::new() }
     }
 
     /// Adds a key for reading earlier segments; replaces a key of the same id.
@@ -129,6 +137,10 @@ impl KeyRing {
 
     pub(crate) fn accepts_plain(&self) -> bool {
         self.plain_past
+    }
+
+    pub(crate) fn leaves_sealed(&self) -> bool {
+        self.leaves_sealed
     }
 
     /// An id that stands for different keys in the two rings.

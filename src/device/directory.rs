@@ -7,6 +7,8 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -17,6 +19,9 @@ use super::{Geometry, SegmentFile};
 use crate::error::{Result, WalError};
 
 const LOCK_NAME: &str = "wal.lock";
+/// Far longer than somebody who looks for a writer holds the lock, which is one system call.
+const PATIENCE_WITH_PROBES: Duration = Duration::from_secs(1);
+const PROBE_POLL: Duration = Duration::from_micros(200);
 
 /// An open log directory.
 #[derive(Clone, Debug)]
@@ -126,11 +131,33 @@ impl LogDirectory {
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(&path)
             .map_err(WalError::io("create the lock file", &path))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(DirectoryLock { _lock: Held::Kernel(lock) }),
-            Err((_, nix::Error::EWOULDBLOCK)) => {
-                Err(WalError::Locked { path: self.path.clone(), lock: path })
-            }
+        match lock_past_probes(file) {
+            Ok(Some(lock)) => Ok(DirectoryLock { _lock: Held::Kernel(lock) }),
+            Ok(None) => Err(WalError::Locked { path: self.path.clone(), lock: path }),
+            Err(error) => Err(WalError::io("lock", path)(error)),
+        }
+    }
+
+    /// Whether a writer has the directory right now. Takes the lock shared, for a moment, which an
+    /// opening tells from a writer and waits for.
+    pub(crate) fn has_writer(&self) -> Result<bool> {
+        let path = self.lock_path();
+        #[cfg(feature = "simulated")]
+        if let Place::Simulated(place) = &self.place {
+            return Ok(place.lock().is_none());
+        }
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(WalError::io("open", path)(error)),
+        };
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(_) => Ok(false),
+            Err((_, nix::Error::EWOULDBLOCK)) => Ok(true),
             Err((_, error)) => Err(WalError::io("lock", path)(error.into())),
         }
     }
@@ -251,7 +278,7 @@ impl LogDirectory {
     }
 
     /// Writes a small file anew; its content is durable afterwards, its name is not.
-    fn write_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_small(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         #[cfg(feature = "simulated")]
         if let Place::Simulated(place) = &self.place {
             return place.write_small(path, bytes);
@@ -300,5 +327,28 @@ impl LogDirectory {
             Place::Kernel(_) => None,
             Place::Simulated(place) => Some(place),
         }
+    }
+}
+
+/// Takes the lock unless a writer has it. Whoever looks whether there is a writer holds it shared for
+/// a moment ([`LogDirectory::has_writer`]): a shared lock can be had beside that one, and beside a
+/// writer's it cannot.
+fn lock_past_probes(mut file: File) -> io::Result<Option<Flock<File>>> {
+    let give_up = Instant::now() + PATIENCE_WITH_PROBES;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((file, nix::Error::EWOULDBLOCK)) => file,
+            Err((_, error)) => return Err(error.into()),
+        };
+        file = match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(probe) => probe.unlock().map_err(|(_, error)| error)?,
+            Err((_, nix::Error::EWOULDBLOCK)) => return Ok(None),
+            Err((_, error)) => return Err(error.into()),
+        };
+        if Instant::now() > give_up {
+            return Ok(None);
+        }
+        thread::sleep(PROBE_POLL);
     }
 }

@@ -62,6 +62,17 @@ pub(crate) enum BatchBlock {
     NotABatch,
 }
 
+/// Which check a block failed that is [`BatchBlock::NotABatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BatchHeaderFault {
+    /// The file ends inside the header.
+    Short,
+    Magic,
+    Checksum,
+    /// The checksum is good and the fields cannot be a batch's.
+    Impossible,
+}
+
 impl BatchHeader {
     /// Length of the batch on disk before padding.
     pub(crate) fn batch_len(&self) -> usize {
@@ -119,6 +130,21 @@ impl BatchHeader {
         }
     }
 
+    /// Why these bytes are [`BatchBlock::NotABatch`].
+    pub(crate) fn fault(block: &[u8]) -> BatchHeaderFault {
+        let Some(bytes) = block.get(..BATCH_HEADER_LEN) else {
+            return BatchHeaderFault::Short;
+        };
+        if at::magic.of(bytes) != MAGIC {
+            return BatchHeaderFault::Magic;
+        }
+        let seed = ChecksumSeed::from_stored(at::seed.get_u32(bytes));
+        if seed.checksum(&bytes[COVERED_FROM..]) != at::crc32c.get_u32(bytes) {
+            return BatchHeaderFault::Checksum;
+        }
+        BatchHeaderFault::Impossible
+    }
+
     fn is_plausible(&self) -> bool {
         self.batch_len() <= MAX_BATCH_BYTES
             && self.record_count as usize <= MAX_BATCH_RECORDS
@@ -163,6 +189,9 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(BatchHeader::read(ours, &bytes), BatchBlock::NotABatch, "bit {bit}");
+            let magic = bit < at::magic.end() * 8;
+            let fault = if magic { BatchHeaderFault::Magic } else { BatchHeaderFault::Checksum };
+            assert_eq!(BatchHeader::fault(&bytes), fault, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
@@ -181,6 +210,7 @@ mod tests {
         ] {
             bad.encode(ours, &mut bytes);
             assert_eq!(BatchHeader::read(ours, &bytes), BatchBlock::NotABatch, "{bad:?}");
+            assert_eq!(BatchHeader::fault(&bytes), BatchHeaderFault::Impossible, "{bad:?}");
         }
     }
 }

@@ -7,12 +7,24 @@ pub(in crate::format) struct Field {
     pub(in crate::format) len: usize,
 }
 
-/// A field with the name the document gives it, for the test that holds the two together.
-#[cfg(test)]
+/// A field with the name the document gives it: for whoever shows bytes to people, and for the test
+/// that holds the two together.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::format) struct NamedField {
-    pub(in crate::format) name: &'static str,
+pub(crate) struct NamedField {
+    pub(crate) name: &'static str,
     pub(in crate::format) field: Field,
+}
+
+impl NamedField {
+    /// Where it begins in its structure, bytes.
+    pub(crate) const fn offset(&self) -> usize {
+        self.field.offset
+    }
+
+    /// Its length, bytes.
+    pub(crate) const fn len(&self) -> usize {
+        self.field.len
+    }
 }
 
 impl Field {
@@ -75,7 +87,6 @@ macro_rules! layout {
 
             layout!(@each Field::first($first_len), $first; $($name = $len),+);
             /// Every field in order, with the name `docs/format.md` gives it.
-            #[cfg(test)]
             pub(in $crate::format) const FIELDS: &[$crate::format::field::NamedField] = &[
                 $crate::format::field::NamedField { name: stringify!($first), field: $first },
                 $($crate::format::field::NamedField { name: stringify!($name), field: $name }),+

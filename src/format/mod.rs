@@ -1,4 +1,4 @@
-//! The bytes on disk, version 1: segment headers, batch headers, frames and `wal.meta`.
+//! The bytes on disk, version 1: segment headers, batch headers, frames, `wal.meta` and leases.
 //!
 //! Pure functions over byte slices, no I/O and no keys. Everything is little-endian; every offset
 //! is derived from the field before it. `docs/format.md` holds the same tables for people, and a
@@ -8,24 +8,39 @@ mod batch_header;
 mod checksum;
 mod field;
 mod frame;
+mod lease;
 mod meta;
 #[cfg(test)]
 mod properties;
 mod segment_header;
 
 pub(crate) use batch_header::{
-    BATCH_HEADER_LEN, BatchBlock, BatchHeader, MAX_BATCH_BYTES, MAX_BATCH_RECORDS,
+    BATCH_HEADER_LEN, BatchBlock, BatchHeader, BatchHeaderFault, MAX_BATCH_BYTES, MAX_BATCH_RECORDS,
 };
 pub(crate) use checksum::ChecksumSeed;
+pub(crate) use field::NamedField;
 pub(crate) use frame::{
-    FRAME_HEADER_LEN, FrameHeader, TAG_LEN, associated_data, frame_len, seal_frame, verify_frame,
+    FRAME_HEADER_LEN, FrameHeader, FrameProblem, TAG_LEN, associated_data, frame_len, seal_frame,
+    verify_frame,
 };
+pub(crate) use lease::{LEASE_LEN, LeaseProblem, LeaseRecord, is_lease_name};
 pub(crate) use meta::{META_LEN, Meta, MetaProblem};
 #[cfg(feature = "simulated")]
 pub(crate) use segment_header::SEGMENT_HEADER_LEN;
 pub(crate) use segment_header::{
     HeaderProblem, KeyReference, Predecessor, SegmentHeader, SegmentIdentity,
 };
+
+/// The fields of the fixed layouts, in order.
+pub(crate) mod fields {
+    use super::NamedField;
+
+    pub(crate) const SEGMENT_HEADER: &[NamedField] = super::segment_header::at::FIELDS;
+    pub(crate) const BATCH_HEADER: &[NamedField] = super::batch_header::at::FIELDS;
+    pub(crate) const FRAME_HEADER: &[NamedField] = super::frame::at::FIELDS;
+    pub(crate) const META: &[NamedField] = super::meta::at::FIELDS;
+    pub(crate) const LEASE: &[NamedField] = super::lease::at::FIELDS;
+}
 
 /// The one version written, and the only one read so far.
 pub(crate) const FORMAT_VERSION: u16 = 1;
@@ -52,7 +67,7 @@ pub(crate) const fn round_up_len(value: usize, unit: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::field::NamedField;
+    use super::NamedField;
 
     /// Every `| offset | size | field | … |` row below a heading, as written in the document.
     fn documented(heading: &str) -> Vec<(usize, usize, String)> {
@@ -74,16 +89,17 @@ mod tests {
     }
 
     fn implemented(fields: &[NamedField]) -> Vec<(usize, usize, String)> {
-        fields.iter().map(|f| (f.field.offset, f.field.len, f.name.to_owned())).collect()
+        fields.iter().map(|f| (f.offset(), f.len(), f.name.to_owned())).collect()
     }
 
     #[test]
     fn the_document_and_the_constants_agree() {
         for (heading, fields) in [
-            ("Segment header", super::segment_header::at::FIELDS),
-            ("Batch header", super::batch_header::at::FIELDS),
-            ("Frame header", super::frame::at::FIELDS),
-            ("wal.meta", super::meta::at::FIELDS),
+            ("Segment header", super::fields::SEGMENT_HEADER),
+            ("Batch header", super::fields::BATCH_HEADER),
+            ("Frame header", super::fields::FRAME_HEADER),
+            ("wal.meta", super::fields::META),
+            ("Leases", super::fields::LEASE),
         ] {
             assert_eq!(documented(heading), implemented(fields), "section {heading}");
         }

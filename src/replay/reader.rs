@@ -128,6 +128,7 @@ impl WalReader {
             }
             // Markers at a segment's end count: the next segment names the last one.
             if walk.next_batch()? {
+                check_ends_before(walk, self.ahead.front())?;
                 continue;
             }
             let expected_lsn = walk.expected_lsn();
@@ -308,6 +309,18 @@ impl Iterator for WalReader {
 impl ReadBound {
     fn excludes(self, lsn: Lsn) -> bool {
         matches!(self, Self::Durable(last) if lsn > last)
+    }
+}
+
+/// What lies behind the successor's beginning is no part of the log, and no batch of this segment can
+/// be whole there.
+fn check_ends_before(walk: &SegmentWalk, next: Option<&CatalogEntry>) -> Result<()> {
+    match next {
+        Some(next) if walk.expected_lsn() > next.first_lsn => Err(WalError::ChainBroken {
+            path: next.path.clone(),
+            problem: "the segment before holds records behind its beginning".to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -1,19 +1,24 @@
-//! What opening finds: walks every segment, applies the verdict, and says what was kept and what
-//! was discarded. Changes nothing.
+//! What opening finds: reads the headers of all segments and the records of the newest one, or of
+//! every one, applies the verdict, and says what was kept and what was discarded. Changes nothing.
 
 use std::path::PathBuf;
 
 use super::{
+    closing::StatedClose,
     verdict::{TailFindings, TailVerdict, judge},
     walk::{SegmentWalk, TailScan, claims_without_header},
 };
 use crate::{
+    config::VerifyOnOpen,
     crypto::KeyRing,
-    device::LogDirectory,
+    device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
     format::{Meta, Predecessor},
     lsn::Lsn,
-    segment::{ChainSegment, SegmentContext, UnreadableNewest, discover_chain},
+    segment::{
+        ChainSegment, SegmentContext, UnreadableNewest, check_leases, discover_chain,
+        list_segments, read_meta,
+    },
 };
 
 /// What recovery found, for the embedder.
@@ -25,6 +30,10 @@ pub struct RecoveryReport {
     pub last_lsn: Lsn,
     /// Oldest LSN that can be replayed.
     pub floor: Lsn,
+    /// Every record from here on was read and checked by the opening; the LSN after the last one if
+    /// none was, because the log had been closed in good order. Those before were durable and are
+    /// checked when they are read; see [`VerifyOnOpen`].
+    pub verified_from: Lsn,
     /// Segments that are kept: those that were finished off or never used are not counted.
     pub segments: usize,
     /// Whether the last writer closed the log in good order.
@@ -65,6 +74,44 @@ pub(crate) struct Recovered {
     pub(crate) report: RecoveryReport,
 }
 
+/// What a directory without `wal.meta` and without segments stands for.
+const NO_LOG_YET: Meta = Meta {
+    log_id: [0; 16],
+    retention_floor: Lsn::FIRST,
+    newest_segment_number: 0,
+    durable_lsn: Lsn::NONE,
+    encrypted: false,
+    closing_marker_offset_bytes: None,
+};
+
+/// Decides about a directory as an opening does that reads so much, and changes nothing.
+///
+/// # Errors
+///
+/// The refusals of an opening.
+pub(crate) fn examine(
+    directory: &LogDirectory,
+    keys: Option<&KeyRing>,
+    verify: VerifyOnOpen,
+) -> Result<(Meta, Recovered)> {
+    let meta = match read_meta(directory)? {
+        Some(meta) => meta,
+        None if list_segments(directory)?.is_empty() => NO_LOG_YET,
+        None => {
+            return Err(WalError::MetaDamaged {
+                path: directory.join("wal.meta"),
+                problem: "it is missing, and there are segments beside it".to_owned(),
+            });
+        }
+    };
+    if meta.encrypted && keys.is_none() {
+        return Err(WalError::KeyRequired { path: directory.path().to_owned(), key_id: 0 });
+    }
+    let recovered = recover(directory, &meta, keys, verify)?;
+    check_leases(directory, &meta)?;
+    Ok((meta, recovered))
+}
+
 /// Examines a directory with this `wal.meta`.
 ///
 /// # Errors
@@ -74,6 +121,7 @@ pub(crate) fn recover(
     directory: &LogDirectory,
     meta: &Meta,
     keys: Option<&KeyRing>,
+    verify: VerifyOnOpen,
 ) -> Result<Recovered> {
     let chain = discover_chain(directory, meta)?;
     let mut segments = chain.segments;
@@ -81,6 +129,7 @@ pub(crate) fn recover(
     let mut report = RecoveryReport {
         last_lsn: Lsn::NONE,
         floor: meta.retention_floor,
+        verified_from: meta.retention_floor,
         segments: segments.len(),
         clean_close: false,
         discarded: None,
@@ -88,10 +137,16 @@ pub(crate) fn recover(
         finished_truncations: remove.len(),
     };
     let mut claimed_durable_lsn = meta.claimed_durable_lsn();
+    let mut stated_close = match verify {
+        VerifyOnOpen::Newest => StatedClose::of(meta),
+        VerifyOnOpen::Everything => None,
+    };
     if let Some(newest) = chain.unreadable_newest {
         check_never_used(directory, &newest)?;
         // It got its name once everything before it was durable, whatever became of its header.
         claimed_durable_lsn = claimed_durable_lsn.max(newest.first_lsn.previous());
+        // The log has been opened since.
+        stated_close = None;
         report.removed_unused = Some(newest.path.clone());
         remove.push(newest.path);
     }
@@ -114,14 +169,27 @@ pub(crate) fn recover(
     };
 
     for pair in segments.windows(2) {
-        examine_sealed(directory, &pair[0], &pair[1], keys)?;
+        let (segment, next) = (&pair[0], &pair[1]);
+        match verify {
+            // It was durable as a whole before its successor began, and that there is the key to
+            // read it is all that an opening has to know.
+            VerifyOnOpen::Newest => {
+                SegmentContext::from_header(&segment.header, &segment.path, keys).map(drop)?;
+            }
+            VerifyOnOpen::Everything => examine_sealed(directory, segment, next, keys)?,
+        }
     }
-    let tail = examine_newest(directory, last, claimed_durable_lsn, keys)?;
+    let tail = examine_newest(directory, last, claimed_durable_lsn, stated_close, keys)?;
     check_floor_is_current(directory, &segments, meta)?;
     report.last_lsn = tail.end_lsn;
     report.clean_close = tail.clean_close;
     report.discarded = tail.discarded;
     let identity = &last.header.identity;
+    report.verified_from = match verify {
+        _ if tail.is_unread => tail.end_lsn.next(),
+        VerifyOnOpen::Newest => identity.first_lsn.max(meta.retention_floor),
+        VerifyOnOpen::Everything => meta.retention_floor,
+    };
     let mut empty_segment = None;
     let predecessor = if tail.end_lsn < identity.first_lsn {
         // Started and never held a record: the next segment takes its place and its name.
@@ -179,18 +247,23 @@ struct NewestTail {
     checksum: u32,
     clean_close: bool,
     discarded: Option<Discarded>,
+    /// The end was found without the records before it.
+    is_unread: bool,
 }
 
-/// Reads every batch of a segment and stops where there is none.
-fn walk_to_end(
+/// Opens a segment, with the key to read it.
+fn open_segment(
     directory: &LogDirectory,
     segment: &ChainSegment,
     keys: Option<&KeyRing>,
-) -> Result<SegmentWalk> {
+) -> Result<(SegmentFile, SegmentContext)> {
     let context = SegmentContext::from_header(&segment.header, &segment.path, keys)?;
-    let file = directory
-        .open_for_read(segment.path.clone())
-        .map_err(WalError::io("open", &segment.path))?;
+    let file = directory.open_for_read(segment.path.clone());
+    Ok((file.map_err(WalError::io("open", &segment.path))?, context))
+}
+
+/// Reads every batch of a segment and stops where there is none.
+fn walk_to_end(file: SegmentFile, context: SegmentContext) -> Result<SegmentWalk> {
     let mut walk = SegmentWalk::new(file, context)?;
     while walk.next_batch()? {}
     Ok(walk)
@@ -204,7 +277,8 @@ fn examine_sealed(
     next: &ChainSegment,
     keys: Option<&KeyRing>,
 ) -> Result<()> {
-    let walk = walk_to_end(directory, segment, keys)?;
+    let (file, context) = open_segment(directory, segment, keys)?;
+    let walk = walk_to_end(file, context)?;
     let claimed_durable_lsn = next.header.predecessor.end_lsn;
     if walk.expected_lsn() <= claimed_durable_lsn {
         return Err(WalError::AcknowledgedDataLost {
@@ -214,7 +288,9 @@ fn examine_sealed(
             claimed_durable_lsn,
         });
     }
-    if walk.last_batch().checksum != next.header.predecessor.checksum {
+    if walk.expected_lsn() > next.header.identity.first_lsn
+        || walk.last_batch().checksum != next.header.predecessor.checksum
+    {
         return Err(WalError::ChainBroken {
             path: next.path.clone(),
             problem: "the last batch of the segment before is not the one it follows".to_owned(),
@@ -227,9 +303,22 @@ fn examine_newest(
     directory: &LogDirectory,
     segment: &ChainSegment,
     claimed_elsewhere: Lsn,
+    stated_close: Option<StatedClose>,
     keys: Option<&KeyRing>,
 ) -> Result<NewestTail> {
-    let mut walk = walk_to_end(directory, segment, keys)?;
+    let (file, context) = open_segment(directory, segment, keys)?;
+    let marker = stated_close.map(|stated| stated.find(&file, &context)).transpose()?.flatten();
+    if let Some(marker) = marker.filter(|marker| marker.durable_lsn >= claimed_elsewhere) {
+        // Nothing to flush: the marker was durable before `wal.meta` spoke of it.
+        return Ok(NewestTail {
+            end_lsn: marker.durable_lsn,
+            checksum: marker.checksum,
+            clean_close: true,
+            discarded: None,
+            is_unread: true,
+        });
+    }
+    let mut walk = walk_to_end(file, context)?;
     let scan = walk.scan_tail()?;
     let claimed_durable_lsn = scan.claimed_durable_lsn.max(claimed_elsewhere);
     let verdict = judge(TailFindings {
@@ -256,6 +345,7 @@ fn examine_newest(
         checksum: walk.last_batch().checksum,
         clean_close: walk.last_batch().clean_close,
         discarded: (verdict == TailVerdict::TornTail).then(|| discarded(&walk, scan)),
+        is_unread: false,
     })
 }
 

@@ -2,11 +2,13 @@
 
 use super::source::SegmentSource;
 use crate::{
+    crypto::{BadTag, SegmentCipher},
     device::SegmentFile,
     error::{Result, WalError},
     format::{
-        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, MAX_BATCH_BYTES,
-        TAG_LEN, associated_data, frame_len, round_up, verify_frame,
+        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, FrameProblem,
+        MAX_BATCH_BYTES, SegmentIdentity, TAG_LEN, associated_data, frame_len, round_up,
+        verify_frame,
     },
     lsn::Lsn,
     segment::SegmentContext,
@@ -48,6 +50,28 @@ pub(super) struct LastBatch {
 pub(super) struct Frame<'a> {
     pub(super) header: FrameHeader,
     pub(super) payload: &'a [u8],
+}
+
+/// Why a position does not hold the next batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// No header of a batch of this segment.
+    Block(BatchBlock),
+    /// One that begins with another LSN.
+    OutOfPlace(BatchHeader),
+    /// One whose frames are not what it says.
+    Body(BatchHeader, BodyProblem),
+}
+
+/// What is wrong with the frames of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyProblem {
+    /// The file ends before the batch does.
+    Cut,
+    /// This one of its frames, counted from 0, at this distance from the batch's start.
+    Frame { index: u32, at_bytes: usize, problem: FrameProblem },
+    /// There is more than the frames.
+    Trailing,
 }
 
 /// What lies behind a position that does not hold the next batch.
@@ -97,6 +121,29 @@ impl SegmentWalk {
         self.source.invalidate();
     }
 
+    /// Goes on somewhere else, behind what is damaged, with the LSN that is found there.
+    pub(super) fn go_on_at(&mut self, offset_bytes: u64, lsn: Lsn) {
+        self.offset_bytes = offset_bytes;
+        self.expected_lsn = lsn;
+        self.frames = FrameCursor::default();
+    }
+
+    /// What a block begins with, and its bytes, or as many as there are in the file.
+    pub(super) fn peek(&mut self, offset_bytes: u64) -> Result<(BatchBlock, &[u8])> {
+        let len = usize::try_from(self.context.block_bytes).unwrap_or(usize::MAX);
+        let block = self.source.slice(offset_bytes, len)?;
+        Ok((BatchHeader::read(self.context.seed, block), block))
+    }
+
+    /// Any bytes of the file, as many of `len` as there are.
+    pub(super) fn bytes(&mut self, offset_bytes: u64, len: usize) -> Result<&[u8]> {
+        Ok(self.source.slice(offset_bytes, len)?)
+    }
+
+    pub(super) fn file_len(&self) -> u64 {
+        self.source.file_len()
+    }
+
     pub(super) fn last_batch(&self) -> LastBatch {
         self.last_batch
     }
@@ -108,12 +155,21 @@ impl SegmentWalk {
     ///
     /// [`WalError::Read`], and [`WalError::Tampered`] when checksums are good but a tag is not.
     pub(super) fn next_batch(&mut self) -> Result<bool> {
+        Ok(self.step()?.is_ok())
+    }
+
+    /// [`Self::next_batch`] with the batch's header, or with what is there instead.
+    pub(super) fn step(&mut self) -> Result<std::result::Result<BatchHeader, Obstacle>> {
         let head = self.source.slice(self.offset_bytes, BATCH_HEADER_LEN)?;
-        let BatchBlock::Valid(header) = BatchHeader::read(self.context.seed, head) else {
-            return Ok(false);
+        let header = match BatchHeader::read(self.context.seed, head) {
+            BatchBlock::Valid(header) => header,
+            block => return Ok(Err(Obstacle::Block(block))),
         };
-        if header.first_lsn != self.expected_lsn || !self.verify_body(&header)? {
-            return Ok(false);
+        if header.first_lsn != self.expected_lsn {
+            return Ok(Err(Obstacle::OutOfPlace(header)));
+        }
+        if let Err(problem) = self.verify_body(&header)? {
+            return Ok(Err(Obstacle::Body(header, problem)));
         }
         self.frames = FrameCursor {
             offset_bytes: self.offset_bytes + BATCH_HEADER_LEN as u64,
@@ -127,23 +183,29 @@ impl SegmentWalk {
         }
         self.expected_lsn = header.end_lsn();
         self.last_batch = LastBatch { checksum: header.checksum, clean_close: header.clean_close };
-        Ok(true)
+        Ok(Ok(header))
     }
 
     /// Checks every frame of a batch, then decrypts them in place.
-    fn verify_body(&mut self, header: &BatchHeader) -> Result<bool> {
+    fn verify_body(
+        &mut self,
+        header: &BatchHeader,
+    ) -> Result<std::result::Result<(), BodyProblem>> {
         debug_assert!(header.batch_len() <= MAX_BATCH_BYTES);
         let encrypted = self.context.is_encrypted();
         let batch = self.source.slice(self.offset_bytes, header.batch_len())?;
         if batch.len() < header.batch_len() {
-            return Ok(false);
+            return Ok(Err(BodyProblem::Cut));
         }
         let mut position = BATCH_HEADER_LEN;
         let mut lsn = header.first_lsn;
-        for _ in 0..header.record_count {
+        for index in 0..header.record_count {
             let body = &batch[position..];
-            let Ok(frame) = verify_frame(self.context.seed, lsn, encrypted, body) else {
-                return Ok(false);
+            let frame = match verify_frame(self.context.seed, lsn, encrypted, body) {
+                Ok(frame) => frame,
+                Err(problem) => {
+                    return Ok(Err(BodyProblem::Frame { index, at_bytes: position, problem }));
+                }
             };
             position += frame_len(frame.payload_bytes as usize, encrypted);
             lsn = lsn.next();
@@ -153,12 +215,12 @@ impl SegmentWalk {
             position = batch.len();
         }
         if position != batch.len() {
-            return Ok(false);
+            return Ok(Err(BodyProblem::Trailing));
         }
         if encrypted {
             self.decrypt(header)?;
         }
-        Ok(true)
+        Ok(Ok(()))
     }
 
     fn decrypt(&mut self, header: &BatchHeader) -> Result<()> {
@@ -170,11 +232,7 @@ impl SegmentWalk {
             let frame_header = FrameHeader::decode(&batch[position..]);
             let payload_len = frame_header.payload_bytes as usize;
             let frame = &mut batch[position..position + frame_len(payload_len, true)];
-            let associated = associated_data(frame, &self.context.identity);
-            let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(payload_len);
-            let mut tag = [0; TAG_LEN];
-            tag.copy_from_slice(&rest[..TAG_LEN]);
-            if cipher.open(frame_header.lsn, &associated, payload, tag).is_err() {
+            if open_frame(cipher, &self.context.identity, frame).is_err() {
                 return Err(WalError::Tampered {
                     path,
                     offset_bytes: self.offset_bytes + position as u64,
@@ -250,6 +308,20 @@ impl SegmentWalk {
         self.source.invalidate();
         Ok(scan)
     }
+}
+
+/// Decrypts the payload of a whole frame in place.
+pub(super) fn open_frame(
+    cipher: &SegmentCipher,
+    identity: &SegmentIdentity,
+    frame: &mut [u8],
+) -> std::result::Result<(), BadTag> {
+    let header = FrameHeader::decode(frame);
+    let associated = associated_data(frame, identity);
+    let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(header.payload_bytes as usize);
+    let mut tag = [0; TAG_LEN];
+    tag.copy_from_slice(&rest[..TAG_LEN]);
+    cipher.open(header.lsn, &associated, payload, tag)
 }
 
 /// What the batches of a segment with an unreadable header claim. Without the header its salt is

@@ -7,7 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{MetaStore, name::retired_name};
+use super::{
+    MetaStore,
+    lease::{HeldBack, Lease, LeaseInfo},
+    lease_store::{LeaseStore, Way},
+    name::retired_name,
+};
 use crate::{
     device::LogDirectory,
     error::{Result, WalError},
@@ -35,13 +40,17 @@ pub struct SegmentInfo {
 }
 
 /// What a truncation did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TruncateOutcome {
     /// Segments that are gone.
     pub segments_deleted: u64,
     /// Their size, bytes. With recycling the space stays with the log, for new segments.
     pub bytes_reclaimed: u64,
+    /// What stays because of a lease; `None` if no lease keeps anything that was given up.
+    pub held_back: Option<HeldBack>,
+    /// Leases that held more than their budget and do so no more.
+    pub leases_dropped: Vec<String>,
 }
 
 /// A segment in the catalog.
@@ -61,8 +70,8 @@ pub(crate) struct SegmentCatalog {
     /// Whether the newest segment's header and first batch survive power loss. Until then the one
     /// before it has to stay, whatever the embedder needs no more.
     newest_is_durable: AtomicBool,
-    /// Held by whoever truncates: only they take segments away at the front.
-    truncating: Mutex<()>,
+    /// Whoever truncates has all of them keep still: nobody else takes segments away at the front.
+    leases: Arc<LeaseStore>,
     meta: Arc<MetaStore>,
     poison: Poison,
 }
@@ -72,13 +81,14 @@ impl SegmentCatalog {
         directory: LogDirectory,
         sealed: impl IntoIterator<Item = CatalogEntry>,
         meta: Arc<MetaStore>,
+        leases: Arc<LeaseStore>,
         poison: Poison,
     ) -> Self {
         Self {
             directory,
             segments: Mutex::new(sealed.into_iter().collect()),
             newest_is_durable: AtomicBool::new(true),
-            truncating: Mutex::new(()),
+            leases,
             meta,
             poison,
         }
@@ -124,22 +134,27 @@ impl SegmentCatalog {
             .collect()
     }
 
-    /// Gives up sealed segments all of whose records are before `lsn`.
+    /// Gives up sealed segments all of whose records are before `lsn` and that no lease holds.
     ///
-    /// The new floor is durable before the first file goes, so a crash in between is finished at
-    /// the next open. The files are renamed here and deleted or recycled by the caller's
-    /// background thread, which gets their paths.
+    /// What the leases state and then the new floor are durable before the first file goes, so a
+    /// crash in between is finished at the next open. The files are renamed here and deleted or
+    /// recycled by the caller's background thread, which gets their paths.
     pub(crate) fn truncate_before(&self, lsn: Lsn) -> Result<(TruncateOutcome, Vec<PathBuf>)> {
-        let _truncating = lock(&self.truncating);
-        let Some((count, floor)) = self.superseded_by(lsn) else {
-            return Ok((TruncateOutcome::default(), Vec::new()));
+        let still = self.leases.keep_still()?;
+        let sealed = if self.leases.is_empty() { Vec::new() } else { self.sealed_sizes(lsn) };
+        let Way { upto, held_back, dropped } =
+            still.make_way(lsn, |position| bytes_from(&sealed, position))?;
+        let mut outcome =
+            TruncateOutcome { held_back, leases_dropped: dropped, ..TruncateOutcome::default() };
+        let Some((count, floor)) = self.superseded_by(upto) else {
+            return Ok((outcome, Vec::new()));
         };
+        still.write_up_to(floor)?;
         self.meta
             .update(|meta| meta.retention_floor = floor)
             .map_err(|error| self.fail("write", &self.meta.path(), error))?;
 
         let gone: Vec<_> = lock(&self.segments).drain(..count).collect();
-        let mut outcome = TruncateOutcome::default();
         let mut retired = Vec::with_capacity(count);
         for entry in gone {
             let target = self.directory.join(&retired_name(entry.first_lsn));
@@ -154,6 +169,32 @@ impl SegmentCatalog {
             .sync()
             .map_err(|error| self.fail("sync directory", self.directory.path(), error))?;
         Ok((outcome, retired))
+    }
+
+    /// Sealed segments all of whose records are before `lsn`: where the next one begins, and size.
+    fn sealed_sizes(&self, lsn: Lsn) -> Vec<(Lsn, u64)> {
+        let entries = self.entries();
+        let sealed = entries.windows(2).map(|pair| (&pair[0].path, pair[1].first_lsn));
+        let sealed = sealed.take_while(|(_, next)| *next <= lsn);
+        sealed.map(|(path, next)| (next, self.directory.file_len(path).unwrap_or(0))).collect()
+    }
+
+    /// See [`LeaseStore`].
+    pub(crate) fn lease(&self, name: &str, from: Lsn, budget_bytes: u64) -> Result<Lease> {
+        self.leases.take(name, from, budget_bytes)
+    }
+
+    pub(crate) fn release_lease(&self, name: &str) -> Result<()> {
+        self.leases.release(name)
+    }
+
+    /// The leases by name.
+    pub(crate) fn leases(&self) -> Vec<LeaseInfo> {
+        if self.leases.is_empty() {
+            return Vec::new();
+        }
+        let sealed = self.sealed_sizes(Lsn::new(u64::MAX));
+        self.leases.list(|position| bytes_from(&sealed, position))
     }
 
     /// How many segments hold only records before `lsn`, and where the log begins without them;
@@ -173,4 +214,9 @@ impl SegmentCatalog {
     fn fail(&self, operation: &'static str, path: &Path, error: io::Error) -> WalError {
         self.poison.fail(operation, path, error, self.meta.get().durable_lsn)
     }
+}
+
+/// Size of those of `sealed` that a lease at `position` holds: some record of theirs is not before it.
+fn bytes_from(sealed: &[(Lsn, u64)], position: Lsn) -> u64 {
+    sealed.iter().filter(|(next, _)| *next > position).map(|(_, len)| len).sum()
 }

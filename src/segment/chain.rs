@@ -80,25 +80,39 @@ pub(crate) fn list_segments(directory: &LogDirectory) -> Result<Vec<(Lsn, PathBu
 pub(crate) fn read_header(
     file: &SegmentFile,
 ) -> Result<std::result::Result<SegmentHeader, HeaderProblem>> {
-    let read_first = |most: usize| {
-        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(most);
+    read_block(file, 0, SegmentHeader::decode)
+}
+
+/// Reads the block around `offset_bytes`, or what there is of it before the end of the file, and
+/// looks at it from there on.
+pub(crate) fn read_block<T>(
+    file: &SegmentFile,
+    offset_bytes: u64,
+    look: impl Fn(&[u8]) -> T,
+) -> Result<T> {
+    let read_around = |block_len: usize| {
+        let within = offset_bytes % block_len as u64;
+        let start = offset_bytes - within;
+        let left = file.len()?.saturating_sub(start);
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(block_len);
         let mut bytes = file.allocate_buffer(len)?;
-        let read = file.read_at(&mut bytes[..len], 0)?;
+        let read = file.read_at(&mut bytes[..len], start)?;
         // A device that is gone may answer with nothing, which is no blank header.
         if read < len {
             let problem = format!("{read} of {len} bytes could be read");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
         }
-        Ok(SegmentHeader::decode(&bytes[..read]))
+        let from = usize::try_from(within).unwrap_or(len).min(len);
+        Ok(look(&bytes[from..len]))
     };
     // A device whose blocks are larger than this refuses the short read and takes the long one.
-    let read = read_first(USUAL_BLOCK_LEN).or_else(|error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidInput => read_first(LARGEST_BLOCK_LEN),
+    let read = read_around(USUAL_BLOCK_LEN).or_else(|error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidInput => read_around(LARGEST_BLOCK_LEN),
         _ => Err(error),
     });
     read.map_err(|source| WalError::Read {
         path: file.path().to_owned(),
-        offset_bytes: 0,
+        offset_bytes,
         source: source.into(),
     })
 }

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct SegmentContext {
     pub(crate) identity: SegmentIdentity,
     pub(crate) seed: ChecksumSeed,
-    /// Present when records are sealed.
+    /// Present when records are sealed, unless they are to stay so.
     pub(crate) cipher: Option<SegmentCipher>,
     pub(crate) block_bytes: u64,
     /// Derived from the key alone, for the header.
@@ -75,6 +75,9 @@ impl SegmentContext {
                 _ => Ok(context),
             };
         };
+        if keys.is_some_and(KeyRing::leaves_sealed) {
+            return Ok(context);
+        }
         let path = path.to_owned();
         let Some(keys) = keys else { return Err(WalError::KeyRequired { path, key_id }) };
         let Some(master) = keys.get(key_id) else {
@@ -94,7 +97,7 @@ impl SegmentContext {
 
     /// Whether records carry an authentication tag.
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.cipher.is_some()
+        self.identity.key_id.is_some()
     }
 
     /// Completes a header of this segment with its key reference. To be called once per segment:

@@ -57,6 +57,7 @@ impl MetaStore {
             newest_segment_number: 0,
             durable_lsn: Lsn::NONE,
             encrypted: false,
+            closing_marker_offset_bytes: None,
         };
         directory
             .replace_small(META_NAME, &meta.encode())

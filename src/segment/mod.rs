@@ -5,6 +5,8 @@ mod catalog;
 mod chain;
 mod context;
 mod disposal;
+mod lease;
+mod lease_store;
 mod meta_store;
 mod name;
 mod pace;
@@ -16,10 +18,16 @@ pub(crate) use catalog::{CatalogEntry, SegmentCatalog};
 pub use catalog::{SegmentInfo, TruncateOutcome};
 pub(crate) use chain::{
     ChainSegment, UnreadableNewest, await_last_writes, check_stays_sealed, discover_chain,
-    header_error, list_segments, read_header,
+    header_error, list_segments, read_block, read_header,
 };
 pub(crate) use context::SegmentContext;
+#[cfg(feature = "simulated")]
+pub(crate) use lease::leases_of;
+pub use lease::{HeldBack, Lease, LeaseInfo, leases_in};
+pub(crate) use lease_store::LeaseStore;
+#[cfg(feature = "simulated")]
+pub(crate) use lease_store::check_leases;
 pub(crate) use meta_store::{MetaStore, read_meta};
-pub(crate) use name::segment_name;
+pub(crate) use name::{NamedRole, role_of, segment_name};
 pub(crate) use preparer::Preparer;
 pub(crate) use workshop::{PreparerOptions, Spare};

@@ -26,6 +26,54 @@ pub(super) fn looks_like_segment(name: &str) -> bool {
     name.starts_with("wal-") && name.ends_with(".seg")
 }
 
+/// What a file is to a log, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedRole {
+    Segment(Lsn),
+    /// Claims to be a segment, and is none: no log with it is opened.
+    Misnamed,
+    Meta,
+    MetaReplacement,
+    Spare,
+    Unfinished,
+    Retired,
+    Lease,
+    Other,
+}
+
+/// The role of the file with this name.
+pub(crate) fn role_of(name: &str) -> NamedRole {
+    match segment_first_lsn(name) {
+        Some(first_lsn) if first_lsn != Lsn::NONE => return NamedRole::Segment(first_lsn),
+        Some(_) | None if looks_like_segment(name) => return NamedRole::Misnamed,
+        _ => {}
+    }
+    if name == META_NAME {
+        NamedRole::Meta
+    } else if name.strip_suffix(".tmp") == Some(META_NAME) {
+        NamedRole::MetaReplacement
+    } else if parse_spare_name(name).is_some() {
+        NamedRole::Spare
+    } else if is_leftover(name) {
+        if name.starts_with("retired-") { NamedRole::Retired } else { NamedRole::Unfinished }
+    } else if parse_lease_file_name(name).is_some() {
+        NamedRole::Lease
+    } else {
+        NamedRole::Other
+    }
+}
+
+/// Name of the file of a consumer's lease.
+pub(super) fn lease_file_name(consumer: &str) -> String {
+    format!("lease-{consumer}.meta")
+}
+
+/// The consumer whose lease a file with this name claims to be, whether a consumer may have that
+/// name or not; `None` if it is no lease's.
+pub(super) fn parse_lease_file_name(name: &str) -> Option<&str> {
+    name.strip_prefix("lease-")?.strip_suffix(".meta")
+}
+
 /// What the blocks of a spare file have been through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SpareState {
@@ -111,5 +159,19 @@ mod tests {
         assert_eq!(parse_spare_name(&spare), Some((SpareState::Written, 7)));
         assert!(!is_leftover(&spare));
         assert!(is_leftover(&unfinished_name(7)) && is_leftover(&retired_name(Lsn::new(3))));
+        for (name, role) in [
+            (&*spare, NamedRole::Spare),
+            (&*unfinished_name(7), NamedRole::Unfinished),
+            (&*retired_name(Lsn::new(3)), NamedRole::Retired),
+            (&*segment_name(Lsn::new(3)), NamedRole::Segment(Lsn::new(3))),
+            (&*segment_name(Lsn::NONE), NamedRole::Misnamed),
+            ("wal-1.seg", NamedRole::Misnamed),
+            ("wal.meta", NamedRole::Meta),
+            ("wal.meta.tmp", NamedRole::MetaReplacement),
+            (&*lease_file_name("backup"), NamedRole::Lease),
+            ("notes.txt", NamedRole::Other),
+        ] {
+            assert_eq!(role_of(name), role, "{name}");
+        }
     }
 }

@@ -11,7 +11,10 @@ use crate::{
     lsn::Lsn,
     record::{KnownKinds, LogRecord},
     replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader},
-    segment::{MetaStore, Preparer, SegmentCatalog, SegmentInfo, TruncateOutcome},
+    segment::{
+        Lease, LeaseInfo, LeaseStore, MetaStore, Preparer, SegmentCatalog, SegmentInfo,
+        TruncateOutcome,
+    },
     sync::{Mutex, lock},
 };
 
@@ -25,6 +28,7 @@ pub(crate) struct Log {
     pub(crate) catalog: Arc<SegmentCatalog>,
     pub(crate) preparer: Arc<Preparer>,
     pub(crate) meta: Arc<MetaStore>,
+    pub(crate) leases: Arc<LeaseStore>,
     pub(crate) engine: EngineReport,
     /// Every key the log has been opened or rotated with, for reading.
     pub(crate) keys: Mutex<Option<KeyRing>>,
@@ -52,6 +56,7 @@ impl Log {
 
     /// Leaves the directory to the next writer. Nothing may be written through this log any more.
     pub(crate) fn release(&self) {
+        self.leases.close();
         self.preparer.stop();
         drop(lock(&self.lock).take());
     }
@@ -64,6 +69,18 @@ impl Log {
         let (outcome, retired) = self.catalog.truncate_before(lsn)?;
         self.preparer.retire(retired);
         Ok(outcome)
+    }
+
+    pub(crate) fn lease(&self, name: &str, from: Lsn, budget_bytes: u64) -> Result<Lease> {
+        self.catalog.lease(name, from, budget_bytes)
+    }
+
+    pub(crate) fn leases(&self) -> Vec<LeaseInfo> {
+        self.catalog.leases()
+    }
+
+    pub(crate) fn release_lease(&self, name: &str) -> Result<()> {
+        self.catalog.release_lease(name)
     }
 
     pub(crate) fn list_segments(&self) -> Result<Vec<SegmentInfo>> {
@@ -94,6 +111,13 @@ impl Log {
         };
         *held = Some(merged.clone());
         Ok(merged)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Handles of leases may live on; the directory goes to the next writer.
+        self.leases.close();
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     lsn::{Lsn, LsnRange},
     record::{LogRecord, Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
-    segment::{SegmentInfo, TruncateOutcome},
+    segment::{Lease, LeaseInfo, SegmentInfo, TruncateOutcome},
     telemetry::WalCounters,
 };
 
@@ -229,9 +229,21 @@ impl SegmentedWal {
     fn end_in_good_order(&mut self) -> Result<()> {
         let durable_lsn = self.sync()?;
         self.write_marker(true)?;
+        match self.log.leases.persist_all() {
+            // No room: on disk they stay behind, which holds more and loses nothing.
+            Err(error @ WalError::Io { .. }) => {
+                tracing::warn!(%error, "the positions of leases are not noted");
+            }
+            persisted => persisted?,
+        }
+        let number = self.writer.active_number();
+        let closing_marker_offset_bytes = self.writer.newest_batch_offset_bytes();
         let meta = &self.log.meta;
-        meta.update(|meta| meta.durable_lsn = durable_lsn)
-            .map_err(WalError::io("write", meta.path()))
+        meta.update(|meta| {
+            meta.note_started_segment(number, durable_lsn);
+            meta.closing_marker_offset_bytes = closing_marker_offset_bytes;
+        })
+        .map_err(WalError::io("write", meta.path()))
     }
 
     fn check_thread(&self) -> Result<()> {
@@ -379,14 +391,51 @@ impl SegmentedWal {
     }
 
     /// Gives up the sealed segments all of whose records are before `lsn`: the embedder's
-    /// checkpoint. The segment being written always stays.
+    /// checkpoint. The segment being written always stays, and so does what a lease holds; the
+    /// outcome says which one.
     ///
     /// # Errors
     ///
+    /// [`WalError::Io`] if the disk is too full to note the position of a lease; nothing was given up
+    /// then.
     /// [`WalError::Poisoned`] if the directory could not be changed durably.
     pub fn truncate_before(&mut self, lsn: Lsn) -> Result<TruncateOutcome> {
         self.writer.check()?;
         self.log.truncate_before(lsn)
+    }
+
+    /// Takes the lease of a consumer, which holds the log for it from its position on: where it was
+    /// left, or, if there is none of this name, from `from` on ([`Lsn::NONE`]: from the oldest
+    /// record kept). It is durable once this returns, and stays over restarts until it is released.
+    ///
+    /// A truncation stops at the lowest lease. A lease because of which more than `budget_bytes` of
+    /// given-up segments stay is dropped then, and its consumer is told: a consumer that is gone
+    /// must not fill the disk. `budget_bytes` takes the place of what was said before.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::InvalidLeaseName`]; [`WalError::LeaseInUse`] while another handle has it;
+    /// [`WalError::LeaseDropped`] if it was dropped, until it is released;
+    /// [`WalError::Truncated`] for a new one below the oldest record kept; [`WalError::Closed`],
+    /// [`WalError::Io`] on a full disk, [`WalError::Poisoned`].
+    pub fn lease(&self, name: &str, from: Lsn, budget_bytes: u64) -> Result<Lease> {
+        self.log.lease(name, from, budget_bytes)
+    }
+
+    /// The leases of the log, by name, those that were dropped and not released yet as well.
+    #[must_use]
+    pub fn leases(&self) -> Vec<LeaseInfo> {
+        self.log.leases()
+    }
+
+    /// Lets go of a lease whose consumer will not come back, or was told that it was dropped. A
+    /// handle in use gets [`WalError::NoSuchLease`] from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::NoSuchLease`], [`WalError::Closed`], [`WalError::Io`], [`WalError::Poisoned`].
+    pub fn release_lease(&self, name: &str) -> Result<()> {
+        self.log.release_lease(name)
     }
 
     /// Seals later segments with the current key of `keys`. The next batch starts a new segment;
@@ -479,7 +528,8 @@ impl SegmentedWal {
     /// What the log has done since it was opened, up to the last completed batch.
     #[must_use]
     pub fn stats(&self) -> WalStats {
-        WalStats::new(self.writer.telemetry().snapshot(), self.log.engine.clone())
+        let snapshot = self.writer.telemetry().snapshot();
+        WalStats::new(snapshot, self.log.engine.clone(), self.leases())
     }
 }
 

@@ -14,8 +14,8 @@ use crate::{
     poison::Poison,
     replay::{Recovered, recover},
     segment::{
-        CatalogEntry, MetaStore, Preparer, PreparerOptions, SegmentCatalog, SegmentContext,
-        await_last_writes, list_segments, read_meta,
+        CatalogEntry, LeaseStore, MetaStore, Preparer, PreparerOptions, SegmentCatalog,
+        SegmentContext, await_last_writes, list_segments, read_meta,
     },
     sync::Mutex,
     telemetry::Telemetry,
@@ -79,13 +79,14 @@ pub(super) fn open_in(
         return Err(WalError::KeyRequired { path: config.dir, key_id: 0 });
     }
     await_last_writes(&directory)?;
-    let recovered = recover(&directory, &meta.get(), config.keys.as_ref())?;
+    let recovered = recover(&directory, &meta.get(), config.keys.as_ref(), config.verify_on_open)?;
     if recovered.predecessor.end_lsn.next().is_exhausted() {
         return Err(WalError::LsnExhausted);
     }
+    let poison = Poison::default();
+    let leases = LeaseStore::open(directory.clone(), Arc::clone(&meta), poison.clone())?;
     clear_away(&directory, &recovered)?;
 
-    let poison = Poison::default();
     let telemetry = Telemetry::new();
     let segment_bytes =
         round_up(config.segment_size, block_bytes).max(MIN_SEGMENT_BLOCKS * block_bytes);
@@ -104,8 +105,14 @@ pub(super) fn open_in(
         path: segment.path.clone(),
         first_lsn: segment.header.identity.first_lsn,
     });
-    let catalog =
-        Arc::new(SegmentCatalog::new(directory.clone(), sealed, Arc::clone(&meta), poison.clone()));
+    let leases = Arc::new(leases);
+    let catalog = Arc::new(SegmentCatalog::new(
+        directory.clone(),
+        sealed,
+        Arc::clone(&meta),
+        Arc::clone(&leases),
+        poison.clone(),
+    ));
 
     let mut pool = buffer_pool(&config, block_bytes)?;
     let options = EngineOptions {
@@ -158,6 +165,7 @@ pub(super) fn open_in(
         catalog,
         preparer,
         meta,
+        leases,
         engine,
         keys: Mutex::new(keys),
         lock: Mutex::new(Some(lock)),
@@ -179,8 +187,9 @@ fn start_first_segment(wal: &mut SegmentedWal) -> Result<()> {
     let (number, durable_lsn) = (wal.writer.active_number(), wal.durable_lsn());
     let meta = &wal.log.meta;
     meta.update(|meta| {
-        meta.newest_segment_number = number;
-        meta.durable_lsn = durable_lsn;
+        meta.note_started_segment(number, durable_lsn);
+        // The segment may have the number of an empty one that it has replaced.
+        meta.forget_close();
     })
     .map_err(WalError::io("write", meta.path()))
 }

@@ -8,31 +8,21 @@ use super::{
     open::{Wanted, open_in},
 };
 use crate::{
-    config::SegmentedWalConfig,
+    config::{SegmentedWalConfig, VerifyOnOpen},
     crypto::KeyRing,
     device::{
         LogDirectory,
         simulated::{SimulatedDirectory, SimulatedDisk},
     },
-    error::{Result, WalError},
-    format::Meta,
+    error::Result,
     lsn::Lsn,
     record::KnownKinds,
-    replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader, recover},
-    segment::{CatalogEntry, list_segments, read_meta},
+    replay::{self, ReadBound, ReaderOptions, RecoveryReport, WalReader},
+    segment::{CatalogEntry, LeaseInfo, leases_of},
 };
 
 /// The path that errors name; a simulated disk has one directory.
 const PATH: &str = "simulated";
-
-/// What a directory without `wal.meta` and without segments stands for.
-const NO_LOG_YET: Meta = Meta {
-    log_id: [0; 16],
-    retention_floor: Lsn::FIRST,
-    newest_segment_number: 0,
-    durable_lsn: Lsn::NONE,
-    encrypted: false,
-};
 
 /// What a read-only recovery finds.
 #[derive(Debug)]
@@ -93,27 +83,27 @@ fn open_as(
     open_in(LogDirectory::simulated(directory, PATH.into()), config, wanted)
 }
 
-/// Decides about the log on `disk` as an opening does, and changes nothing.
+/// Decides about the log on `disk` as an opening does that reads everything, and changes nothing.
 ///
 /// # Errors
 ///
 /// The refusals of [`SegmentedWal::open`].
 pub fn examine(disk: &SimulatedDisk, keys: Option<&KeyRing>) -> Result<Examined> {
+    examine_as(disk, keys, VerifyOnOpen::Everything)
+}
+
+/// Decides about the log on `disk` as an opening does that reads so much, and changes nothing.
+///
+/// # Errors
+///
+/// The refusals of [`SegmentedWal::open`].
+pub fn examine_as(
+    disk: &SimulatedDisk,
+    keys: Option<&KeyRing>,
+    verify: VerifyOnOpen,
+) -> Result<Examined> {
     let directory = directory(disk);
-    let meta = match read_meta(&directory)? {
-        Some(meta) => meta,
-        None if list_segments(&directory)?.is_empty() => NO_LOG_YET,
-        None => {
-            return Err(WalError::MetaDamaged {
-                path: directory.join("wal.meta"),
-                problem: "it is missing, and there are segments beside it".to_owned(),
-            });
-        }
-    };
-    if meta.encrypted && keys.is_none() {
-        return Err(WalError::KeyRequired { path: PATH.into(), key_id: 0 });
-    }
-    let recovered = recover(&directory, &meta, keys)?;
+    let (meta, recovered) = replay::examine(&directory, keys, verify)?;
     let segments = recovered.segments.into_iter().map(|segment| CatalogEntry {
         path: segment.path,
         first_lsn: segment.header.identity.first_lsn,
@@ -131,6 +121,15 @@ pub fn read(disk: &SimulatedDisk, keys: Option<&KeyRing>, from: Lsn) -> Result<W
     let (keys, known_kinds) = (keys.cloned(), KnownKinds::All);
     let options = ReaderOptions { keys, known_kinds, bound: ReadBound::Tail, from };
     WalReader::over_directory(directory(disk), options)
+}
+
+/// The leases of the log on `disk`, as [`leases_in`](crate::leases_in) lists them.
+///
+/// # Errors
+///
+/// As there.
+pub fn leases(disk: &SimulatedDisk) -> Result<Vec<LeaseInfo>> {
+    leases_of(&directory(disk))
 }
 
 fn directory(disk: &SimulatedDisk) -> LogDirectory {

@@ -114,7 +114,7 @@ impl SimulatedDirectory {
     }
 
     pub(crate) fn read_small(&self, path: &Path, max_len: u64) -> io::Result<Option<Vec<u8>>> {
-        let disk = self.enter()?;
+        let mut disk = self.enter()?;
         let Ok((_, number)) = disk.find(path) else { return Ok(None) };
         let len = disk.state.files[number].live.len();
         let mut bytes = vec![0; len.min(usize::try_from(max_len).unwrap_or(usize::MAX))];

@@ -87,6 +87,8 @@ pub(super) struct Disk {
     writes: u64,
     flushes: u64,
     directory_syncs: u64,
+    /// Of each file, by number.
+    read_bytes: Vec<u64>,
     entropy: Chance,
 }
 
@@ -123,6 +125,7 @@ impl SimulatedDisk {
             writes: 0,
             flushes: 0,
             directory_syncs: 0,
+            read_bytes: Vec::new(),
         };
         Self { shared: Arc::new(Mutex::new(disk)) }
     }
@@ -214,6 +217,14 @@ impl SimulatedDisk {
             _ => None,
         });
         writes.collect()
+    }
+
+    /// How many bytes of a segment file have been read, through every name that it has had.
+    #[must_use]
+    pub fn read_bytes(&self, name: &str) -> u64 {
+        let disk = self.lock();
+        let file = disk.state.file_named(name);
+        file.and_then(|file| disk.read_bytes.get(file)).copied().unwrap_or(0)
     }
 
     /// Another disk with what is on this one, as if everything had been flushed.
@@ -430,7 +441,12 @@ impl Disk {
     }
 
     /// Reads; a sector that cannot be read fails the whole call.
-    pub(super) fn read(&self, file: FileNumber, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    pub(super) fn read(
+        &mut self,
+        file: FileNumber,
+        buffer: &mut [u8],
+        at: u64,
+    ) -> io::Result<usize> {
         let content = &self.state.files[file].live;
         let start = usize::try_from(at).unwrap_or(usize::MAX).min(content.len());
         let len = buffer.len().min(content.len() - start);
@@ -440,6 +456,10 @@ impl Disk {
         if self.state.unreadable.iter().any(bad) {
             return Err(io::Error::from_raw_os_error(libc::ENODATA));
         }
+        if self.read_bytes.len() <= file {
+            self.read_bytes.resize(file + 1, 0);
+        }
+        self.read_bytes[file] += len as u64;
         Ok(content.read(start, buffer))
     }
 }
