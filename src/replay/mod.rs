@@ -19,3 +19,4 @@ pub use recovery::{Discarded, RecoveryReport};
 pub(crate) use recovery::{Recovered, examine, recover};
 pub use survey::SegmentSurvey;
 pub(crate) use survey::{Successor, Surroundings};
+pub(crate) use walk::seed_without_header;
