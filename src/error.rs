@@ -235,6 +235,16 @@ pub enum WalError {
         lock: PathBuf,
     },
 
+    /// There is a log already where a new one was to begin.
+    #[error(
+        "there is a log in {path} already; open it, or begin the new one in another directory",
+        path = path.display()
+    )]
+    LogExists {
+        /// The log's directory.
+        path: PathBuf,
+    },
+
     /// The file system cannot do direct I/O.
     #[error(
         "the file system of {path} ({filesystem}) does not support direct I/O (O_DIRECT); put the \

@@ -92,5 +92,5 @@ pub mod simulated {
     pub use crate::sabotage::{Sabotage, with as with_sabotage};
     #[cfg(shuttle)]
     pub use crate::schedules::{Explored, Misstep, Schedules};
-    pub use crate::wal::simulated::{Examined, examine, examine_as, leases, open, read};
+    pub use crate::wal::simulated::{Examined, create_at, examine, examine_as, leases, open, read};
 }

@@ -25,8 +25,8 @@ pub(crate) use compare::{CompareArgs, CompareFormat, HistoryArgs, HistoryFormat}
 pub(crate) use doctor::DoctorArgs;
 use doctor::{DOCTOR_EXAMPLES, DOCTOR_LONG};
 pub(crate) use log::{
-    DiffArgs, DumpArgs, DumpFormat, KeyArgs, KeyFile, LogArgs, LogVerb, PayloadShown,
-    SegmentChoice, StatArgs, VerifyArgs, WhyRetainedArgs,
+    DiffArgs, DumpArgs, DumpFormat, KeyArgs, KeyFile, LogArgs, LogVerb, MigrateArgs, PayloadShown,
+    SalvageArgs, SegmentChoice, StatArgs, VerifyArgs, WhyRetainedArgs,
 };
 use log::{LOG_EXAMPLES, LOG_LONG};
 use manual::{COMPLETIONS_EXAMPLES, COMPLETIONS_LONG, MAN_EXAMPLES, MAN_LONG};

@@ -63,7 +63,7 @@ use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded, recomme
 use failure::{
     EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_PASS, EXIT_REFUSED, EXIT_USAGE, Failure,
 };
-use forensics::{diff, dump, retained, stat, verify};
+use forensics::{Copied, diff, dump, migrate, retained, salvage, stat, verify};
 use history::Shifted;
 use store::capacity::{Finding, RunKind, run_kind};
 use store::certificate::Verdict;
@@ -343,8 +343,24 @@ fn log_verb(args: &LogArgs) -> u8 {
             tell(told, &retained, || retained.text(args.quiet));
             EXIT_PASS
         }),
+        LogVerb::Salvage(args) => salvage::run(args).map(|salvaged| {
+            tell(Told::of(args.json, args.quiet), &salvaged, || salvaged.text());
+            copied_code(salvaged.verdict)
+        }),
+        LogVerb::Migrate(args) => migrate::run(args).map(|migrated| {
+            tell(Told::of(args.json, args.quiet), &migrated, || migrated.text());
+            copied_code(migrated.verdict)
+        }),
     };
     answered.unwrap_or_else(|failure| failed(&failure))
+}
+
+fn copied_code(copied: Copied) -> u8 {
+    match copied {
+        Copied::Whole => EXIT_PASS,
+        Copied::Missing => EXIT_FAILED,
+        Copied::Undecided => EXIT_INCONCLUSIVE,
+    }
 }
 
 /// Prints an answer for whoever reads it.

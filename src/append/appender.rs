@@ -317,7 +317,7 @@ mod tests {
         let directory =
             LogDirectory::simulated(SimulatedDirectory::open_or_create(&disk), "simulated".into());
         let keys = KeyRing::new(1, [1; 32]).expect("memory");
-        let meta = Arc::new(MetaStore::create(directory.clone()).expect("create"));
+        let meta = Arc::new(MetaStore::create(directory.clone(), Lsn::FIRST).expect("create"));
         let options =
             PreparerOptions { preparation: Preparation::None, segment_bytes: 1 << 40, ahead: 1 };
         let telemetry = Telemetry::new();

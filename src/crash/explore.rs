@@ -13,7 +13,7 @@ use crate::{
     error::WalError,
     lsn::Lsn,
     record::{Record, RecordKind},
-    wal::simulated::{Examined, examine_as, open, read},
+    wal::simulated::{Examined, examine_as, read},
 };
 
 /// One image in so many is damaged,
@@ -99,7 +99,10 @@ impl Image<'_> {
             .examine(disk)
             .map_err(|error| format!("recovery refuses what nobody damaged: {error}"))?;
         self.oracle.check_report(&found.report, self.promise)?;
-        let last = found.report.last_lsn.get();
+        let last = self.oracle.last_lsn(&found.report);
+        if self.oracle.is_not_begun(&found.report, self.promise) {
+            return Ok(last);
+        }
         let from = match self.verify {
             VerifyOnOpen::Newest => found.report.floor,
             VerifyOnOpen::Everything => from.max(found.report.floor),
@@ -116,7 +119,7 @@ impl Image<'_> {
         self.check_reader(&disk, last)?;
         let config = SegmentedWalConfig { alignment: None, ..self.plan.config() };
         let opening = |error| format!("opening an image: {error}");
-        let mut wal = open(&disk, config.clone()).map_err(opening)?;
+        let mut wal = self.plan.open(&disk, config.clone()).map_err(opening)?;
         if wal.recovery().last_lsn.get() != last {
             return Err(format!("recovery found {last}, opening {}", wal.recovery().last_lsn));
         }
@@ -132,7 +135,7 @@ impl Image<'_> {
         let mut walk = Walk::new(&journal);
         walk.go_to(journal.events.len());
         let again = SimulatedDisk::image(walk.cut_power(chance, 512));
-        let wal = open(&again, config).map_err(opening)?;
+        let wal = self.plan.open(&again, config).map_err(opening)?;
         if wal.recovery().last_lsn != appended {
             let found = wal.recovery().last_lsn;
             return Err(format!("record {appended} was synced, and the log ends at {found}"));
@@ -149,7 +152,7 @@ impl Image<'_> {
                 let floor = floor.map_or(last + 1, |record| record.lsn().get());
                 self.oracle.check_records(records.into_iter(), floor, last)
             }
-            Err(WalError::MetaDamaged { .. }) if last == 0 => Ok(()),
+            Err(WalError::MetaDamaged { .. }) if self.oracle.is_empty_at(last) => Ok(()),
             Err(error) => Err(format!("reading an image: {error}")),
         }
     }
@@ -185,6 +188,9 @@ impl Image<'_> {
         };
         let (floor, last) = (found.report.floor.get(), found.report.last_lsn.get());
         self.oracle.check_end(&found.report, self.promise).map_err(because)?;
+        if self.oracle.is_not_begun(&found.report, self.promise) {
+            return Ok(());
+        }
         if last < self.promise.acknowledged {
             if claimed > last || damage.is_harmless() {
                 return Err(because(format!(

@@ -9,7 +9,7 @@ use crate::{
     error::WalError,
     lsn::Lsn,
     record::{Record, RecordKind},
-    wal::{SegmentedWal, simulated::open},
+    wal::SegmentedWal,
 };
 
 /// How a life ended.
@@ -47,7 +47,7 @@ impl<'a> Life<'a> {
 
     /// Lives it. The error is a broken promise.
     pub(super) fn run(&mut self) -> Result<Ending, String> {
-        let mut wal = match open(self.disk, self.plan.config()) {
+        let mut wal = match self.plan.open(self.disk, self.plan.config()) {
             Ok(wal) => wal,
             Err(error) if is_fault(&error) => return Ok(self.cut_short()),
             Err(error) => return Err(format!("opening is refused: {error}")),

@@ -139,7 +139,7 @@ fn run_history(matrix: &CrashMatrix, seed: u64, outcome: &mut Outcome) -> Result
     let images = matrix.images_per_seed;
     let mut chance = Chance::new(seed);
     let mut plan = Plan::draw(&mut chance, matrix.settings.as_ref());
-    let mut oracle = Oracle::default();
+    let mut oracle = Oracle::new(plan.first_lsn);
     let mut nonces = Nonces::default();
     let mut disk = plan.new_disk(&mut chance);
     let lives = 2 + chance.below(3);

@@ -4,7 +4,7 @@
 use crate::{
     error::WalError,
     lsn::Lsn,
-    record::{LogRecord, Record},
+    record::{LogRecord, Record, RecordKind},
     replay::RecoveryReport,
 };
 
@@ -34,21 +34,51 @@ pub(super) struct Promise {
 /// The model of one log.
 #[derive(Debug)]
 pub(super) struct Oracle {
-    /// By LSN, from 1.
+    /// By LSN, from 1; those before the log's first are placeholders.
     pub(super) records: Vec<Expected>,
+    /// The LSN before the log's first.
+    before_first: u64,
     pub(super) now: Promise,
     /// When each promise was made in this life: after so many events.
     marks: Vec<(usize, Promise)>,
 }
 
-impl Default for Oracle {
-    fn default() -> Self {
-        let now = Promise { floor_at_least: 1, floor_at_most: 1, ..Promise::default() };
-        Self { records: Vec::new(), now, marks: vec![(0, now)] }
-    }
-}
-
 impl Oracle {
+    /// Of a log that begins at `first_lsn`.
+    pub(super) fn new(first_lsn: Lsn) -> Self {
+        let before_first = first_lsn.previous().get();
+        let now = Promise {
+            acknowledged: before_first,
+            appended: before_first,
+            floor_at_least: first_lsn.get(),
+            floor_at_most: first_lsn.get(),
+        };
+        let never = Expected {
+            record: Record::new(RecordKind::NOOP, &b"never appended"[..]),
+            first_of_batch: 0,
+            acknowledged_before: 0,
+        };
+        let records = vec![never; index(before_first)];
+        Self { records, before_first, now, marks: vec![(0, now)] }
+    }
+
+    /// Whether there is no log yet, which is right as long as nothing was acknowledged.
+    pub(super) fn is_not_begun(&self, report: &RecoveryReport, promise: Promise) -> bool {
+        report.last_lsn == Lsn::NONE
+            && report.floor == Lsn::FIRST
+            && promise.acknowledged == self.before_first
+    }
+
+    /// Whether a log that ends here holds nothing.
+    pub(super) fn is_empty_at(&self, last: u64) -> bool {
+        last == self.before_first
+    }
+
+    /// The last record of a log that an image holds, whether it has been begun or not.
+    pub(super) fn last_lsn(&self, report: &RecoveryReport) -> u64 {
+        report.last_lsn.get().max(self.before_first)
+    }
+
     /// A new life begins on a disk that holds what `promise` says.
     pub(super) fn begin_life(&mut self, promise: Promise) {
         self.now = promise;
@@ -101,6 +131,9 @@ impl Oracle {
         report: &RecoveryReport,
         promise: Promise,
     ) -> Result<(), String> {
+        if self.is_not_begun(report, promise) {
+            return Ok(());
+        }
         let last = report.last_lsn.get();
         if last < promise.acknowledged {
             return Err(format!(
@@ -132,6 +165,9 @@ impl Oracle {
         report: &RecoveryReport,
         promise: Promise,
     ) -> Result<(), String> {
+        if self.is_not_begun(report, promise) {
+            return Ok(());
+        }
         let (last, floor) = (report.last_lsn.get(), report.floor.get());
         if last > promise.appended {
             return Err(format!("{} records were appended, and {last} found", promise.appended));

@@ -9,8 +9,14 @@ use crate::{
         Durability, Engine,
         simulated::{Chance, DiskOptions, Event, Fault, Journal, SimulatedDisk, Walk},
     },
+    error::WalError,
+    lsn::Lsn,
     record::{KnownKinds, MAX_PAYLOAD_BYTES},
     sabotage::{Sabotage, is},
+    wal::{
+        SegmentedWal,
+        simulated::{create_at, open},
+    },
 };
 
 /// Events that a violation shows.
@@ -36,6 +42,8 @@ pub(super) struct Plan {
     pub(super) record_bytes: usize,
     /// The life begins on a disk that has just got its power back.
     pub(super) settled: bool,
+    /// Where the log begins.
+    pub(super) first_lsn: Lsn,
 }
 
 impl Plan {
@@ -63,6 +71,7 @@ impl Plan {
             syncs: 0,
             record_bytes: 0,
             settled: true,
+            first_lsn: Lsn::new(chance.pick(&[1, 1, 1, 2, 700])),
         };
         let encrypted = match settings {
             Some(settings) => settings.keys.is_some(),
@@ -151,6 +160,22 @@ impl Plan {
         let mut config = self.config.clone();
         config.keys.clone_from(&self.keys);
         config
+    }
+
+    /// Opens the log as an embedder does that has it begin at `first_lsn`: after a crash in the
+    /// middle of that there is a log, or still none.
+    pub(super) fn open(
+        &self,
+        disk: &SimulatedDisk,
+        config: SegmentedWalConfig,
+    ) -> Result<SegmentedWal, WalError> {
+        if self.first_lsn == Lsn::FIRST {
+            return open(disk, config);
+        }
+        match create_at(disk, config.clone(), self.first_lsn) {
+            Err(WalError::LogExists { .. }) => open(disk, config),
+            created => created,
+        }
     }
 
     /// Unit that a write cut short may leave with anything in it.

@@ -25,7 +25,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Last record of the log, [`Lsn::NONE`] if it is empty.
+    /// Last record of the log. While there is none: the LSN before its first, [`Lsn::NONE`] unless
+    /// the log was begun elsewhere ([`SegmentedWal::create_at`](crate::SegmentedWal::create_at)).
     pub last_lsn: Lsn,
     /// Oldest LSN that can be replayed.
     pub floor: Lsn,
@@ -150,7 +151,10 @@ pub(crate) fn recover(
         remove.push(newest.path);
     }
     let Some(last) = segments.last() else {
-        if claimed_durable_lsn > Lsn::NONE {
+        // No segment was ever noted, or the chain would have been refused. So the floor is where the
+        // log was begun, and what it speaks for, the records before it, was never in this log.
+        let end_lsn = meta.retention_floor.previous();
+        if claimed_durable_lsn > end_lsn {
             return Err(WalError::ChainBroken {
                 path: directory.path().to_owned(),
                 problem: format!(
@@ -159,7 +163,8 @@ pub(crate) fn recover(
                 ),
             });
         }
-        let predecessor = Predecessor { number: 0, end_lsn: Lsn::NONE, checksum: 0 };
+        report.last_lsn = end_lsn;
+        let predecessor = Predecessor { number: 0, end_lsn, checksum: 0 };
         return Ok(Recovered { segments, predecessor, empty_segment: None, remove, report });
     };
 

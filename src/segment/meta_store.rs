@@ -46,13 +46,14 @@ impl MetaStore {
         Self { directory, current: Mutex::new(meta), replacing: Mutex::new(()) }
     }
 
-    /// Writes the file of a new log: a fresh random id, and nothing durable yet.
-    pub(crate) fn create(directory: LogDirectory) -> Result<Self> {
+    /// Writes the file of a new log: a fresh random id, and nothing durable yet. The floor is where
+    /// the log begins.
+    pub(crate) fn create(directory: LogDirectory, first_lsn: Lsn) -> Result<Self> {
         let mut log_id = [0; 16];
         directory.fill_random(&mut log_id)?;
         let meta = Meta {
             log_id,
-            retention_floor: Lsn::FIRST,
+            retention_floor: first_lsn,
             newest_segment_number: 0,
             durable_lsn: Lsn::NONE,
             encrypted: false,

@@ -216,7 +216,9 @@ mod tests {
 
     fn start_in(dir: &tempfile::TempDir, options: PreparerOptions) -> Preparer {
         let directory = LogDirectory::open(dir.path()).expect("opens");
-        let meta = Arc::new(MetaStore::create(directory.clone()).expect("created"));
+        let meta = Arc::new(
+            MetaStore::create(directory.clone(), crate::lsn::Lsn::FIRST).expect("created"),
+        );
         Preparer::start(directory, options, meta, Poison::default(), Telemetry::new())
             .expect("starts")
     }

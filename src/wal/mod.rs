@@ -10,6 +10,7 @@ use std::{iter, path::Path, slice, sync::Arc};
 
 pub(crate) use log::Log;
 use log::{read_directory, take_page};
+use open::Wanted;
 
 use crate::{
     append::{Appender, BatchWriter, Reservation, Room, WalStats},
@@ -61,7 +62,23 @@ impl SegmentedWal {
     /// encryption ([`WalError::KeyRequired`], [`WalError::KeyMissing`], [`WalError::WrongKey`],
     /// [`WalError::Tampered`]), and [`WalError::Io`].
     pub fn open(config: SegmentedWalConfig) -> Result<Self> {
-        open::open(config)
+        open::open(config, Wanted::LogOrNew)
+    }
+
+    /// Begins a new log in `config.dir` whose first record gets `first_lsn`: the continuation of one
+    /// that was kept elsewhere, or a copy, whose LSNs others refer to. What came before counts as
+    /// truncated, see [`WalError::Truncated`]. Opened later, the log goes on like any other.
+    ///
+    /// A crash in here leaves no log, or one that [`SegmentedWal::open`] opens, and that begins with
+    /// `first_lsn` all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::LogExists`] if there is a log already, or a part of one,
+    /// [`WalError::InvalidConfig`] for an LSN that no record can have, and as
+    /// [`SegmentedWal::open`].
+    pub fn create_at(config: SegmentedWalConfig, first_lsn: Lsn) -> Result<Self> {
+        open::open(config, Wanted::new_at(first_lsn)?)
     }
 
     pub(crate) fn from_parts(log: Arc<Log>, appender: Appender, writer: BatchWriter) -> Self {
@@ -153,8 +170,8 @@ impl SegmentedWal {
         Ok(range)
     }
 
-    /// Makes everything appended durable and returns the last durable LSN, [`Lsn::NONE`] if there
-    /// never was a record. Returns at once when nothing is new.
+    /// Makes everything appended durable and returns the last durable LSN; the one before the log's
+    /// first, which is [`Lsn::NONE`] as a rule, if there never was a record. Returns at once when nothing is new.
     ///
     /// # Errors
     ///

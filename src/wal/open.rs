@@ -10,6 +10,7 @@ use crate::{
     device::{BufferPool, EngineOptions, LogDirectory, open_engine},
     error::{Result, WalError},
     format::round_up,
+    lsn::Lsn,
     poison::Poison,
     replay::{Recovered, recover},
     segment::{
@@ -23,14 +24,47 @@ use crate::{
 /// Fewest blocks of a segment: its header, the marker it starts with, and a batch.
 const MIN_SEGMENT_BLOCKS: u64 = 3;
 
-pub(super) fn open(config: SegmentedWalConfig) -> Result<SegmentedWal> {
+/// What is expected of a directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    /// A log, or none: then one begins with LSN 1.
+    LogOrNew,
+    /// None: one begins with this LSN.
+    NewAt(Lsn),
+}
+
+impl Wanted {
+    /// A new log that begins with `first_lsn`.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::InvalidConfig`] for a number that no record may have.
+    pub(super) fn new_at(first_lsn: Lsn) -> Result<Self> {
+        // Behind its first record a log has to be able to go on.
+        if first_lsn == Lsn::NONE || first_lsn.next().is_exhausted() {
+            return Err(WalError::InvalidConfig {
+                origin: String::new(),
+                field: "first_lsn",
+                value: first_lsn.to_string(),
+                allowed: format!("1 to {}", u64::MAX - 2),
+            });
+        }
+        Ok(Self::NewAt(first_lsn))
+    }
+}
+
+pub(super) fn open(config: SegmentedWalConfig, wanted: Wanted) -> Result<SegmentedWal> {
     config.validate()?;
     let directory = LogDirectory::open_or_create(&config.dir)?;
-    open_in(directory, config)
+    open_in(directory, config, wanted)
 }
 
 /// Opens the log in a directory with settings that are valid.
-pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Result<SegmentedWal> {
+pub(super) fn open_in(
+    directory: LogDirectory,
+    config: SegmentedWalConfig,
+    wanted: Wanted,
+) -> Result<SegmentedWal> {
     let lock = directory.lock()?;
     let geometry = directory.geometry().inspect_err(|error| {
         // No log can be here: leave no lock behind. It harms nothing if it stays.
@@ -40,7 +74,7 @@ pub(super) fn open_in(directory: LogDirectory, config: SegmentedWalConfig) -> Re
     })?;
     let block_bytes = config.block_bytes(&geometry)?;
 
-    let meta = Arc::new(open_meta(&directory)?);
+    let meta = Arc::new(open_meta(&directory, wanted)?);
     if meta.get().encrypted && config.keys.is_none() {
         return Err(WalError::KeyRequired { path: config.dir, key_id: 0 });
     }
@@ -161,12 +195,21 @@ fn start_first_segment(wal: &mut SegmentedWal) -> Result<()> {
 }
 
 /// `wal.meta`, written first in a new directory. Segments without it are no new log.
-fn open_meta(directory: &LogDirectory) -> Result<MetaStore> {
-    if let Some(meta) = read_meta(directory)? {
-        return Ok(MetaStore::existing(directory.clone(), meta));
-    }
-    if list_segments(directory)?.is_empty() {
-        return MetaStore::create(directory.clone());
+fn open_meta(directory: &LogDirectory, wanted: Wanted) -> Result<MetaStore> {
+    let meta = read_meta(directory)?;
+    let none_here = || Ok::<_, WalError>(list_segments(directory)?.is_empty());
+    match (wanted, meta) {
+        (Wanted::LogOrNew, Some(meta)) => return Ok(MetaStore::existing(directory.clone(), meta)),
+        (Wanted::LogOrNew, None) if none_here()? => {
+            return MetaStore::create(directory.clone(), Lsn::FIRST);
+        }
+        (Wanted::LogOrNew, None) => {}
+        (Wanted::NewAt(first_lsn), None) if none_here()? => {
+            return MetaStore::create(directory.clone(), first_lsn);
+        }
+        (Wanted::NewAt(_), _) => {
+            return Err(WalError::LogExists { path: directory.path().to_owned() });
+        }
     }
     Err(WalError::MetaDamaged {
         path: directory.join("wal.meta"),

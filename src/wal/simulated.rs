@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use super::{SegmentedWal, open::open_in};
+use super::{
+    SegmentedWal,
+    open::{Wanted, open_in},
+};
 use crate::{
     config::{SegmentedWalConfig, VerifyOnOpen},
     crypto::KeyRing,
@@ -53,10 +56,31 @@ impl Examined {
 ///
 /// As [`SegmentedWal::open`].
 pub fn open(disk: &SimulatedDisk, config: SegmentedWalConfig) -> Result<SegmentedWal> {
+    open_as(disk, config, Wanted::LogOrNew)
+}
+
+/// Begins a new log on `disk`, as [`SegmentedWal::create_at`] does in `config.dir`.
+///
+/// # Errors
+///
+/// As [`SegmentedWal::create_at`].
+pub fn create_at(
+    disk: &SimulatedDisk,
+    config: SegmentedWalConfig,
+    first_lsn: Lsn,
+) -> Result<SegmentedWal> {
+    open_as(disk, config, Wanted::new_at(first_lsn)?)
+}
+
+fn open_as(
+    disk: &SimulatedDisk,
+    config: SegmentedWalConfig,
+    wanted: Wanted,
+) -> Result<SegmentedWal> {
     let config = config.in_dir(PATH);
     config.validate()?;
     let directory = SimulatedDirectory::open_or_create(disk);
-    open_in(LogDirectory::simulated(directory, PATH.into()), config)
+    open_in(LogDirectory::simulated(directory, PATH.into()), config, wanted)
 }
 
 /// Decides about the log on `disk` as an opening does that reads everything, and changes nothing.

@@ -1,11 +1,14 @@
 //! What `plimsoll log` may be told: a verb of its own for each thing that can be done with the files
 //! of a log.
 
+mod copies;
 mod keys;
 mod looking;
 
 use clap::{Args, Subcommand};
 
+use copies::{MIGRATE_EXAMPLES, MIGRATE_LONG, SALVAGE_EXAMPLES, SALVAGE_LONG};
+pub(crate) use copies::{MigrateArgs, SalvageArgs};
 pub(crate) use keys::{KeyArgs, KeyFile};
 use looking::{
     DIFF_EXAMPLES, DIFF_LONG, DUMP_EXAMPLES, DUMP_LONG, STAT_EXAMPLES, STAT_LONG, VERIFY_EXAMPLES,
@@ -25,7 +28,9 @@ Examples:
   plimsoll log verify /var/lib/db/wal
   plimsoll log dump /var/lib/db/wal --from 1000 --limit 20
   plimsoll log stat /var/lib/db/wal
-  plimsoll log why-retained /var/lib/db/wal";
+  plimsoll log why-retained /var/lib/db/wal
+  plimsoll log salvage /var/lib/db/wal /var/lib/db/wal.salvaged
+  plimsoll log migrate /var/lib/old/wal /var/lib/db/wal";
 
 /// Arguments of `plimsoll log`.
 #[derive(Clone, Debug, Args)]
@@ -53,4 +58,10 @@ pub(crate) enum LogVerb {
     /// Say what keeps each segment from being given up
     #[command(long_about = WHY_LONG, after_long_help = WHY_EXAMPLES)]
     WhyRetained(WhyRetainedArgs),
+    /// Copy what is whole in a damaged log into a new one
+    #[command(long_about = SALVAGE_LONG, after_long_help = SALVAGE_EXAMPLES)]
+    Salvage(SalvageArgs),
+    /// Copy a log of nodedb-wal 0.2 into a new one
+    #[command(long_about = MIGRATE_LONG, after_long_help = MIGRATE_EXAMPLES)]
+    Migrate(MigrateArgs),
 }

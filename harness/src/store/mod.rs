@@ -30,9 +30,10 @@ use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use files::{cannot_write, create_folders, read_json, replace_file, sync_folder};
+use files::{cannot_write, create_folders, read_json, replace_file};
 use schema::{Analysis, Manifest, SCHEMA_VERSION, TrialResult, TrialStatus};
 
+pub(crate) use files::sync_folder;
 pub(crate) use files::{parse_json, unusable};
 pub(crate) use latency::{empty_histogram_ns, from_hlog, to_hlog, to_hlog_with_intervals};
 pub(crate) use lock::RunLock;
