@@ -343,14 +343,16 @@ fn imports_that_are_downward_are_not() {
 fn only_what_runs_a_log_uses_the_library() {
     let check = |file: &str, source: &str| HARNESS.check(Path::new(file), source, false);
     let source = "use plimsoll::{Lsn, Record};";
-    for user in ["workload/client.rs", "torture/victim.rs", "certify/subject.rs"] {
+    for user in
+        ["workload/client.rs", "torture/victim.rs", "certify/subject.rs", "forensics/dump.rs"]
+    {
         assert!(check(user, source).is_empty());
     }
     assert_eq!(check("torture/mod.rs", "use crate::certify::run;").len(), 1);
     for source in [source, "fn f() -> plimsoll::Lsn {}", "use plimsoll;", "use ::plimsoll as p;"] {
         let found = check("report/mod.rs", source);
         assert!(!found.is_empty(), "not caught: {source}");
-        let expected = "harness/src/report/mod.rs:1: `report` uses the crate `plimsoll`, which only `workload`, `torture`, `certify` may";
+        let expected = "harness/src/report/mod.rs:1: `report` uses the crate `plimsoll`, which only `workload`, `torture`, `certify`, `forensics` may";
         assert!(found.iter().all(|line| line == expected), "{source}: {found:?}");
     }
     assert!(check("stats/mod.rs", "use crate::store::schema::Estimate;").is_empty());

@@ -24,7 +24,10 @@ use compare::{COMPARE_EXAMPLES, COMPARE_LONG, HISTORY_EXAMPLES, HISTORY_LONG};
 pub(crate) use compare::{CompareArgs, CompareFormat, HistoryArgs, HistoryFormat};
 pub(crate) use doctor::DoctorArgs;
 use doctor::{DOCTOR_EXAMPLES, DOCTOR_LONG};
-pub(crate) use log::{KeyFile, LogArgs, LogVerb, MigrateArgs};
+pub(crate) use log::{
+    DiffArgs, DumpArgs, DumpFormat, KeyArgs, KeyFile, LogArgs, LogVerb, MigrateArgs, PayloadShown,
+    SalvageArgs, SegmentChoice, StatArgs, VerifyArgs, WhyRetainedArgs,
+};
 use log::{LOG_EXAMPLES, LOG_LONG};
 use manual::{COMPLETIONS_EXAMPLES, COMPLETIONS_LONG, MAN_EXAMPLES, MAN_LONG};
 pub(crate) use manual::{CompletionsArgs, ManArgs};
@@ -147,7 +150,7 @@ pub(crate) enum Verb {
     /// Find the highest rate of arrivals that a log carries under objectives for its latency
     #[command(long_about = CAPACITY_LONG, after_long_help = with_exit_codes(CAPACITY_EXAMPLES))]
     Capacity(CapacityArgs),
-    /// Work on the files of a log: migrate one of another format
+    /// Look into the files of a log: dump, verify, count, compare
     #[command(long_about = LOG_LONG, after_long_help = LOG_EXAMPLES)]
     Log(LogArgs),
     /// Print what teaches a shell to complete verbs and options

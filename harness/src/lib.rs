@@ -47,12 +47,13 @@ mod conclude;
 pub mod hostile;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Parser;
+use serde::Serialize;
 
 use cli::{
     BenchArgs, CapacityArgs, CertifyArgs, Cli, CompareArgs, DoctorArgs, HistoryArgs, LogArgs,
@@ -62,7 +63,7 @@ use conclude::{Conclusion, conclude, conclude_capacity, is_as_concluded, recomme
 use failure::{
     EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_PASS, EXIT_REFUSED, EXIT_USAGE, Failure,
 };
-use forensics::migrate;
+use forensics::{Copied, diff, dump, migrate, retained, salvage, stat, verify};
 use history::Shifted;
 use store::capacity::{Finding, RunKind, run_kind};
 use store::certificate::Verdict;
@@ -313,25 +314,64 @@ fn certify_verb(args: &CertifyArgs) -> u8 {
 }
 
 fn log_verb(args: &LogArgs) -> u8 {
-    match &args.verb {
-        LogVerb::Migrate(args) => match migrate::run(args) {
-            Ok(migrated) => {
-                match Told::of(args.json, args.quiet) {
-                    Told::People => print(&migrated.text()),
-                    Told::Programs => match migrated.json() {
-                        Ok(json) => print(&json),
-                        Err(error) => complain(&error.to_string()),
-                    },
-                    Told::Nobody => {}
-                }
-                match migrated.verdict {
-                    migrate::Verdict::Whole => EXIT_PASS,
-                    migrate::Verdict::Missing => EXIT_FAILED,
-                    migrate::Verdict::Undecided => EXIT_INCONCLUSIVE,
-                }
+    let answered = match &args.verb {
+        LogVerb::Dump(args) => {
+            let mut stdout = BufWriter::new(io::stdout().lock());
+            dump::run(args, &mut stdout).map(|()| EXIT_PASS)
+        }
+        LogVerb::Verify(args) => verify::run(args).map(|verified| {
+            tell(Told::of(args.json, args.quiet), &verified, || verified.text());
+            match verified.verdict {
+                verify::Verdict::Whole => EXIT_PASS,
+                verify::Verdict::Refused => EXIT_FAILED,
+                verify::Verdict::WrongKeys => EXIT_REFUSED,
+                verify::Verdict::Undecided => EXIT_INCONCLUSIVE,
             }
-            Err(failure) => failed(&failure),
+        }),
+        LogVerb::Stat(args) => stat::run(args).map(|stat| {
+            // The totals are what is asked for.
+            let told = if args.json { Told::Programs } else { Told::People };
+            tell(told, &stat, || stat.text(args.quiet));
+            EXIT_PASS
+        }),
+        LogVerb::Diff(args) => diff::run(args).map(|compared| {
+            tell(Told::of(args.json, args.quiet), &compared, || compared.text());
+            if compared.is_same() { EXIT_PASS } else { EXIT_FAILED }
+        }),
+        LogVerb::WhyRetained(args) => retained::run(args).map(|retained| {
+            let told = if args.json { Told::Programs } else { Told::People };
+            tell(told, &retained, || retained.text(args.quiet));
+            EXIT_PASS
+        }),
+        LogVerb::Salvage(args) => salvage::run(args).map(|salvaged| {
+            tell(Told::of(args.json, args.quiet), &salvaged, || salvaged.text());
+            copied_code(salvaged.verdict)
+        }),
+        LogVerb::Migrate(args) => migrate::run(args).map(|migrated| {
+            tell(Told::of(args.json, args.quiet), &migrated, || migrated.text());
+            copied_code(migrated.verdict)
+        }),
+    };
+    answered.unwrap_or_else(|failure| failed(&failure))
+}
+
+fn copied_code(copied: Copied) -> u8 {
+    match copied {
+        Copied::Whole => EXIT_PASS,
+        Copied::Missing => EXIT_FAILED,
+        Copied::Undecided => EXIT_INCONCLUSIVE,
+    }
+}
+
+/// Prints an answer for whoever reads it.
+fn tell(told: Told, document: &impl Serialize, text: impl FnOnce() -> String) {
+    match told {
+        Told::People => print(&text()),
+        Told::Programs => match serde_json::to_string_pretty(document) {
+            Ok(json) => print(&format!("{json}\n")),
+            Err(error) => complain(&error.to_string()),
         },
+        Told::Nobody => {}
     }
 }
 

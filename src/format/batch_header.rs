@@ -130,6 +130,11 @@ impl BatchHeader {
         }
     }
 
+    /// The seed that a header names, whichever it is.
+    pub(crate) fn stored_seed(bytes: &[u8]) -> u32 {
+        at::seed.get_u32(bytes)
+    }
+
     /// Why these bytes are [`BatchBlock::NotABatch`].
     pub(crate) fn fault(block: &[u8]) -> BatchHeaderFault {
         let Some(bytes) = block.get(..BATCH_HEADER_LEN) else {

@@ -31,7 +31,7 @@ pub(crate) use segment_header::{
     HeaderProblem, KeyReference, Predecessor, SegmentHeader, SegmentIdentity,
 };
 
-/// The fields of the five fixed layouts, in order.
+/// The fields of the fixed layouts, in order.
 pub(crate) mod fields {
     use super::NamedField;
 

@@ -179,6 +179,8 @@ pub enum FileRole {
     Unfinished,
     /// A truncated segment on its way to being recycled or deleted.
     Retired,
+    /// What a consumer holds, see [`leases_in`](crate::leases_in).
+    Lease,
     /// Named like a segment and none: no log with it is opened.
     Misnamed,
     /// Somebody else's.
@@ -193,6 +195,7 @@ impl FileRole {
             NamedRole::Spare => Self::Spare,
             NamedRole::Unfinished => Self::Unfinished,
             NamedRole::Retired => Self::Retired,
+            NamedRole::Lease => Self::Lease,
             NamedRole::Misnamed => Self::Misnamed,
             NamedRole::Segment(_) | NamedRole::Other if is_lock => Self::Lock,
             NamedRole::Segment(_) | NamedRole::Other => Self::Other,

@@ -34,6 +34,11 @@ pub fn wal_meta() -> impl Iterator<Item = Field> {
     public(fields::META)
 }
 
+/// The fields of the file of a lease.
+pub fn lease() -> impl Iterator<Item = Field> {
+    public(fields::LEASE)
+}
+
 /// Length of the tag behind the payload in a sealed segment, bytes.
 pub const TAG_BYTES: usize = crate::format::TAG_LEN;
 

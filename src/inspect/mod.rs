@@ -47,7 +47,7 @@ use crate::{
     device::LogDirectory,
     error::{Result, WalError},
     lsn::Lsn,
-    replay::{Successor, Surroundings},
+    replay::{Successor, Surroundings, seed_without_header},
     segment::{NamedRole, SegmentContext, read_header, read_meta, role_of},
 };
 
@@ -157,22 +157,48 @@ impl LogFiles {
             Err(trouble) => return Ok(Err(trouble.clone())),
         };
         let path = &segment.path;
-        let cipher = match keys {
-            Some(keys) => SegmentContext::from_header(header, path, Some(keys))?.cipher,
-            None => None,
-        };
+        let opening =
+            keys.map(|keys| SegmentContext::from_header(header, path, Some(keys))).transpose()?;
         let raw = SegmentContext::from_header(header, path, Some(&KeyRing::leaving_sealed()))?;
-        let opened = self.directory.open_for_read(path.clone());
-        let file =
-            opened.map_err(|error| self.explain(segment, WalError::io("open", path)(error)))?;
+        let file = self.reopen(segment)?;
+        Ok(Ok(SegmentSurvey::new(file, raw, opening, self.surroundings(segment)?)?))
+    }
+
+    /// Goes through a segment whose header cannot be read, by the seed that its batches name, beginning
+    /// with the LSN in its name. Whether its records are `sealed` only the rest of the log can tell, and
+    /// sealed ones stay so: their key came from the header. `None` if no batch is left.
+    ///
+    /// Nothing but checksums tells that the batches are of this log.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Io`] or [`WalError::Read`].
+    pub fn survey_without_header(
+        &self,
+        segment: &SegmentFile,
+        sealed: bool,
+    ) -> Result<Option<SegmentSurvey>> {
+        let first_lsn = segment.first_lsn;
+        let found = seed_without_header(self.reopen(segment)?, first_lsn)?;
+        let Some((seed, block_bytes)) = found else { return Ok(None) };
+        let context = SegmentContext::without_header(seed, first_lsn, block_bytes, sealed);
+        let file = self.reopen(segment)?;
+        Ok(Some(SegmentSurvey::new(file, context, None, self.surroundings(segment)?)?))
+    }
+
+    fn reopen(&self, segment: &SegmentFile) -> Result<crate::device::SegmentFile> {
+        let opened = self.directory.open_for_read(segment.path.clone());
+        opened.map_err(|error| self.explain(segment, WalError::io("open", &segment.path)(error)))
+    }
+
+    fn surroundings(&self, segment: &SegmentFile) -> Result<Surroundings> {
         let successor = self.successor_of(segment);
-        let around = Surroundings {
+        Ok(Surroundings {
             growing: successor.is_none() && self.directory.has_writer()?,
             directory: self.directory.clone(),
             floor: self.meta.as_ref().ok().copied().flatten().map(|meta| meta.retention_floor),
             successor,
-        };
-        Ok(Ok(SegmentSurvey::new(file, raw, cipher, around)?))
+        })
     }
 
     /// Decides about the log as an opening would, with every byte read. Beside a live writer, which

@@ -33,3 +33,4 @@ pub(crate) use recovery::{Recovered, examine, recover};
 pub use survey::SegmentSurvey;
 pub(crate) use survey::{Successor, Surroundings};
 pub use views::{Page, RecordHead, RecordRef};
+pub(crate) use walk::seed_without_header;

@@ -362,6 +362,7 @@ impl WalReader {
             }
             // Markers at a segment's end count: the next segment names the last one.
             if self.next_batch(sparsely)? {
+                self.check_ends_before_next()?;
                 continue;
             }
             // A segment that begins further back than that is no successor, which opening it shows.
@@ -491,6 +492,20 @@ impl WalReader {
         }
         let file = self.open(entry)?;
         Ok(claims_without_header(file, entry.first_lsn)? < entry.first_lsn)
+    }
+
+    /// What lies behind the successor's beginning is no part of the log, and no batch of this segment
+    /// can be whole there.
+    fn check_ends_before_next(&self) -> Result<()> {
+        match (&self.current, self.ahead.front()) {
+            (Some(walk), Some(next)) if walk.expected_lsn() > next.first_lsn => {
+                Err(WalError::ChainBroken {
+                    path: next.path.clone(),
+                    problem: "the segment before holds records behind its beginning".to_owned(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the current segment leaves for the next one, as far as it is read.

@@ -7,7 +7,6 @@ use super::{
     walk::{Obstacle, SegmentWalk, open_frame},
 };
 use crate::{
-    crypto::SegmentCipher,
     device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
     format::{BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, frame_len, round_up},
@@ -40,7 +39,8 @@ pub(crate) struct Surroundings {
 pub struct SegmentSurvey {
     /// Without keys: what it hands out is as it is on disk.
     walk: SegmentWalk,
-    cipher: Option<SegmentCipher>,
+    /// With the key, if there is one, for the records handed out.
+    opening: Option<SegmentContext>,
     around: Surroundings,
     /// Behind the highest record met.
     next_lsn: Lsn,
@@ -54,11 +54,11 @@ pub struct SegmentSurvey {
 }
 
 impl SegmentSurvey {
-    /// `raw` leaves sealed what is sealed; `cipher` is for the records handed out.
+    /// `raw` leaves sealed what is sealed; `opening` has the key.
     pub(crate) fn new(
         file: SegmentFile,
         raw: SegmentContext,
-        cipher: Option<SegmentCipher>,
+        opening: Option<SegmentContext>,
         around: Surroundings,
     ) -> Result<Self> {
         debug_assert!(raw.cipher.is_none());
@@ -66,7 +66,7 @@ impl SegmentSurvey {
         Ok(Self {
             next_lsn: walk.expected_lsn(),
             walk,
-            cipher,
+            opening,
             around,
             stopped: false,
             ended: false,
@@ -139,12 +139,12 @@ impl SegmentSurvey {
         if !self.walk.context().is_encrypted() {
             return Ok(SurveyedPayload::Clear(&self.walk.bytes(offset_bytes, len)?[payload]));
         }
-        let Some(cipher) = &self.cipher else {
+        let Some(opening) = &self.opening else {
             return Ok(SurveyedPayload::Sealed(&self.walk.bytes(offset_bytes, len)?[payload]));
         };
         self.clear.clear();
         self.clear.extend_from_slice(self.walk.bytes(offset_bytes, len)?);
-        if open_frame(cipher, &self.walk.context().identity, &mut self.clear).is_ok() {
+        if open_frame(opening, &mut self.clear).is_ok() {
             return Ok(SurveyedPayload::Clear(&self.clear[payload]));
         }
         Ok(SurveyedPayload::Tampered(&self.walk.bytes(offset_bytes, len)?[payload]))

@@ -1,17 +1,18 @@
 //! The one decoder: walks the batches of a segment in order and hands out their frames.
 
+use std::collections::HashMap;
+
 use super::{
     shape::BatchShape,
     source::{NEWS_BYTES, ReadingStyle, SegmentSource, WINDOW_BYTES},
 };
 use crate::{
-    crypto::{BadTag, SegmentCipher},
     device::SegmentFile,
     error::{Result, WalError},
     format::{
-        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, FrameProblem,
-        MAX_BATCH_BYTES, SegmentIdentity, TAG_LEN, associated_data, frame_len, round_up,
-        verify_frame,
+        BATCH_HEADER_LEN, BatchBlock, BatchHeader, ChecksumSeed, FRAME_HEADER_LEN, FrameHeader,
+        FrameProblem, MAX_BATCH_BYTES, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, TAG_LEN, associated_data,
+        frame_len, round_up, verify_frame,
     },
     lsn::Lsn,
     record::MAX_PAYLOAD_BYTES,
@@ -364,14 +365,12 @@ impl SegmentWalk {
     }
 
     fn decrypt(&mut self, header: &BatchHeader) -> Result<()> {
-        let Some(cipher) = &self.context.cipher else { return Ok(()) };
         let batch = self.source.slice(self.offset_bytes, header.batch_len())?;
         let mut position = BATCH_HEADER_LEN;
         for _ in 0..header.record_count {
             let payload_len = FrameHeader::decode(&batch[position..]).payload_bytes as usize;
             let frame = &mut batch[position..position + frame_len(payload_len, true)];
-            if open_frame(cipher, &self.context.identity, frame).is_err() {
-                let lsn = FrameHeader::decode(frame).lsn;
+            if let Err(lsn) = open_frame(&self.context, frame) {
                 let offset_bytes = self.offset_bytes + position as u64;
                 let path = self.source.file().path().to_owned();
                 return Err(WalError::Tampered { path, offset_bytes, lsn });
@@ -463,11 +462,9 @@ impl SegmentWalk {
             }
         }
         let frame = self.source.fetch(offset_bytes, len)?;
-        if let Some(cipher) = &self.context.cipher
-            && open_frame(cipher, &self.context.identity, frame).is_err()
-        {
+        if let Err(lsn) = open_frame(&self.context, frame) {
             let path = self.source.file().path().to_owned();
-            return Err(WalError::Tampered { path, offset_bytes, lsn: header.lsn });
+            return Err(WalError::Tampered { path, offset_bytes, lsn });
         }
         self.current = Some(CurrentFrame { header, offset_bytes, is_loaded: true });
         Ok(())
@@ -538,28 +535,66 @@ impl SegmentWalk {
     }
 }
 
-/// Decrypts the payload of a whole frame in place.
-pub(super) fn open_frame(
-    cipher: &SegmentCipher,
-    identity: &SegmentIdentity,
-    frame: &mut [u8],
-) -> std::result::Result<(), BadTag> {
-    let header = FrameHeader::decode(frame);
-    let associated = associated_data(frame, identity);
-    let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(header.payload_bytes as usize);
+/// Decrypts a verified frame in place, if its segment is encrypted.
+///
+/// # Errors
+///
+/// The LSN of a frame whose tag is wrong.
+pub(super) fn open_frame(context: &SegmentContext, frame: &mut [u8]) -> Result<(), Lsn> {
+    let Some(cipher) = &context.cipher else { return Ok(()) };
+    let FrameHeader { lsn, payload_bytes, .. } = FrameHeader::decode(frame);
+    let associated = associated_data(frame, &context.identity);
+    let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(payload_bytes as usize);
     let mut tag = [0; TAG_LEN];
     tag.copy_from_slice(&rest[..TAG_LEN]);
-    cipher.open(header.lsn, &associated, payload, tag)
+    cipher.open(lsn, &associated, payload, tag).map_err(|_| lsn)
 }
 
-/// What the batches of a segment with an unreadable header claim. Without the header its salt is
-/// unknown, but each batch names its seed; those of an earlier life of the file are told apart by
-/// their lower LSNs.
+/// What the batches of a segment with an unreadable header claim.
 pub(super) fn claims_without_header(file: SegmentFile, first_lsn: Lsn) -> Result<Lsn> {
-    use crate::format::{ChecksumSeed, MIN_BLOCK_BYTES};
-
-    let mut source = SegmentSource::new(file, MIN_BLOCK_BYTES, ReadingStyle::default())?;
     let mut claimed = Lsn::NONE;
+    batches_without_header(file, first_lsn, |_, _, batch| {
+        claimed = claimed.max(batch.durable_lsn);
+    })?;
+    Ok(claimed)
+}
+
+/// Seeds that are counted in one file.
+const SEEDS_MAX: usize = 4096;
+
+/// The seed of a segment with an unreadable header, and the block that its batches are padded to:
+/// those of most of its batches. `None` if it has none.
+pub(crate) fn seed_without_header(
+    file: SegmentFile,
+    first_lsn: Lsn,
+) -> Result<Option<(ChecksumSeed, u64)>> {
+    let mut found: HashMap<u32, (u64, u64)> = HashMap::new();
+    batches_without_header(file, first_lsn, |offset_bytes, seed, _| {
+        // Of a segment there is one, and misplaced writes are few; a file can be made to have many.
+        if found.len() == SEEDS_MAX && !found.contains_key(&seed) {
+            return;
+        }
+        let (count, offsets) = found.entry(seed).or_default();
+        *count += 1;
+        *offsets |= offset_bytes;
+    })?;
+    let most = found.into_iter().max_by_key(|(_, (count, _))| *count);
+    Ok(most.map(|(seed, (_, offsets))| {
+        // The first batch is behind one block, and each other one behind several.
+        let block_bytes = 1 << offsets.trailing_zeros().min(MAX_BLOCK_BYTES.trailing_zeros());
+        (ChecksumSeed::from_stored(seed), block_bytes)
+    }))
+}
+
+/// Hands out the batch headers of a segment whose own cannot be read, with their places and seeds.
+/// Without the header its salt is unknown, but each batch names its seed; those of an earlier life of
+/// the file are told apart by their lower LSNs.
+fn batches_without_header(
+    file: SegmentFile,
+    first_lsn: Lsn,
+    mut found: impl FnMut(u64, u32, &BatchHeader),
+) -> Result<()> {
+    let mut source = SegmentSource::new(file, MIN_BLOCK_BYTES, ReadingStyle::default())?;
     let mut offset_bytes = MIN_BLOCK_BYTES;
     while offset_bytes < source.file_len() {
         let head = source.slice(offset_bytes, BATCH_HEADER_LEN)?;
@@ -567,9 +602,9 @@ pub(super) fn claims_without_header(file: SegmentFile, first_lsn: Lsn) -> Result
         if let BatchBlock::Valid(batch) | BatchBlock::Foreign(batch) = block
             && batch.first_lsn >= first_lsn
         {
-            claimed = claimed.max(batch.durable_lsn);
+            found(offset_bytes, BatchHeader::stored_seed(head), &batch);
         }
         offset_bytes += MIN_BLOCK_BYTES;
     }
-    Ok(claimed)
+    Ok(())
 }

@@ -95,6 +95,24 @@ impl SegmentContext {
         Ok(context)
     }
 
+    /// The context of a segment whose header is lost: enough to check its batches, and not to open a
+    /// sealed record.
+    pub(crate) fn without_header(
+        seed: ChecksumSeed,
+        first_lsn: Lsn,
+        block_bytes: u64,
+        sealed: bool,
+    ) -> Self {
+        let identity = SegmentIdentity {
+            log_id: [0; 16],
+            segment_number: 0,
+            first_lsn,
+            salt: [0; 32],
+            key_id: sealed.then_some(0),
+        };
+        Self { identity, seed, cipher: None, block_bytes, key_check: [0; 16] }
+    }
+
     /// Whether records carry an authentication tag.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.identity.key_id.is_some()

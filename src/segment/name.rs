@@ -26,17 +26,6 @@ pub(super) fn looks_like_segment(name: &str) -> bool {
     name.starts_with("wal-") && name.ends_with(".seg")
 }
 
-/// Name of the file of a consumer's lease.
-pub(super) fn lease_file_name(consumer: &str) -> String {
-    format!("lease-{consumer}.meta")
-}
-
-/// The consumer whose lease a file with this name claims to be, whether a consumer may have that
-/// name or not; `None` if it is no lease's.
-pub(super) fn parse_lease_file_name(name: &str) -> Option<&str> {
-    name.strip_prefix("lease-")?.strip_suffix(".meta")
-}
-
 /// What a file is to a log, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NamedRole {
@@ -48,6 +37,7 @@ pub(crate) enum NamedRole {
     Spare,
     Unfinished,
     Retired,
+    Lease,
     Other,
 }
 
@@ -66,9 +56,22 @@ pub(crate) fn role_of(name: &str) -> NamedRole {
         NamedRole::Spare
     } else if is_leftover(name) {
         if name.starts_with("retired-") { NamedRole::Retired } else { NamedRole::Unfinished }
+    } else if parse_lease_file_name(name).is_some() {
+        NamedRole::Lease
     } else {
         NamedRole::Other
     }
+}
+
+/// Name of the file of a consumer's lease.
+pub(super) fn lease_file_name(consumer: &str) -> String {
+    format!("lease-{consumer}.meta")
+}
+
+/// The consumer whose lease a file with this name claims to be, whether a consumer may have that
+/// name or not; `None` if it is no lease's.
+pub(super) fn parse_lease_file_name(name: &str) -> Option<&str> {
+    name.strip_prefix("lease-")?.strip_suffix(".meta")
 }
 
 /// What the blocks of a spare file have been through.
@@ -165,6 +168,7 @@ mod tests {
             ("wal-1.seg", NamedRole::Misnamed),
             ("wal.meta", NamedRole::Meta),
             ("wal.meta.tmp", NamedRole::MetaReplacement),
+            (&*lease_file_name("backup"), NamedRole::Lease),
             ("notes.txt", NamedRole::Other),
         ] {
             assert_eq!(role_of(name), role, "{name}");

@@ -231,8 +231,6 @@ impl SegmentedWal {
     fn end_in_good_order(&mut self) -> Result<()> {
         let durable_lsn = self.sync()?;
         self.write_marker(true)?;
-        let number = self.writer.active_number();
-        let closing_marker_offset_bytes = self.writer.newest_batch_offset_bytes();
         match self.log.leases.persist_all() {
             // No room: on disk they stay behind, which holds more and loses nothing.
             Err(error @ WalError::Io { .. }) => {
@@ -240,6 +238,8 @@ impl SegmentedWal {
             }
             persisted => persisted?,
         }
+        let number = self.writer.active_number();
+        let closing_marker_offset_bytes = self.writer.newest_batch_offset_bytes();
         let meta = &self.log.meta;
         meta.update(|meta| {
             meta.note_started_segment(number, durable_lsn);

@@ -29,7 +29,7 @@ use nodedb::OldKey;
 use old_log::OldLog;
 use reading::Reader;
 
-pub(crate) use report::{Migrated, Verdict};
+pub(crate) use report::Migrated;
 
 /// Migrates as the command line says.
 ///

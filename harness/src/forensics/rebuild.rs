@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use new_log::{Fingerprint, NewLog, noop};
 
 pub(crate) use new_log::settings_for;
-pub(crate) use outcome::{Bounded, Hole, Rebuilt, Renumbered, describe_holes};
+pub(crate) use outcome::{Bounded, Copied, Hole, Rebuilt, Renumbered, describe_holes, line, more};
 pub(crate) use place::Place;
 
 /// Bytes of records that are held back for one that may come late.
@@ -193,6 +193,28 @@ impl Rebuild {
         Ok((self.outcome, log.transpose()?))
     }
 
+    /// Records up to here were there once, whether they were found or not: the new log's next record
+    /// gets an LSN that none of them had.
+    ///
+    /// # Errors
+    /// When it cannot be written, or too much is missing.
+    pub(crate) fn reach(&mut self, lsn: u64) -> Result<(), Failure> {
+        while !self.held.is_empty() {
+            self.give_up_what_is_missing()?;
+        }
+        if !self.begun || lsn < self.next || lsn > LSN_MAX {
+            return Ok(());
+        }
+        let why = self.why();
+        self.fill(Hole { first_lsn: self.next, last_lsn: lsn, why })?;
+        self.next = lsn + 1;
+        Ok(())
+    }
+
+    fn why(&mut self) -> String {
+        joined(&mem::take(&mut self.reasons))
+    }
+
     /// Whether records may still come that are before every one found so far.
     pub(crate) fn may_begin_later(&self) -> bool {
         !self.begun && self.numbering.first_lsn.is_none()
@@ -220,10 +242,7 @@ impl Rebuild {
         let Some((&lsn, held)) = self.held.first_key_value() else { return Ok(()) };
         let begins_here = self.may_begin_later();
         if lsn > self.next && !begins_here {
-            let why = match &*held.reasons {
-                [] => "nothing was found in their place".to_owned(),
-                reasons => reasons.join("; "),
-            };
+            let why = joined(&held.reasons);
             self.fill(Hole { first_lsn: self.next, last_lsn: lsn - 1, why })?;
         } else if begins_here {
             self.next_new = lsn;
@@ -307,6 +326,13 @@ impl Rebuild {
             }),
         }
         Ok(())
+    }
+}
+
+fn joined(reasons: &[String]) -> String {
+    match reasons {
+        [] => "nothing was found in their place".to_owned(),
+        reasons => reasons.join("; "),
     }
 }
 

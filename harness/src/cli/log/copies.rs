@@ -5,6 +5,35 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::KeyFile;
+use super::keys::key_file;
+
+pub(super) const SALVAGE_LONG: &str = "\
+Copies every whole record of a damaged log into a new one, at the LSN it has: also from behind damage, \
+from segments whose neighbours are gone, and without wal.meta. A batch is copied whole or not at all, \
+as it is replayed. DIR is only read; a writer may be at work in it.
+
+A record that was promised and is not there becomes a NOOP, so that the later ones keep their LSNs, \
+and the report says which and why. What lies behind a torn tail was promised to nobody, and stays out, \
+as it would after an opening.
+
+The new log is built beside its name, as NEW.partial, and renamed when it has been read back. A sealed \
+log stays sealed, with the first key. Segments whose header is damaged can be read if they are in \
+clear; the key of a sealed one came from its header.";
+
+pub(super) const SALVAGE_EXAMPLES: &str = "\
+Examples:
+  plimsoll log salvage /var/lib/db/wal /var/lib/db/wal.salvaged
+  plimsoll log salvage damaged new --key-file 2=wal.key --key-file 1=older.key
+  plimsoll log salvage damaged new --json > report.json
+
+Exit codes:
+  0    everything that was promised is in the new log
+  1    records are missing; the report says which
+  2    usage, or the new log could not be written: there is no NEW
+  3    refused: nothing whole, a missing or wrong key, or too much is missing; there is no NEW
+  4    whether a record is missing cannot be told; the report says why";
+
 pub(super) const MIGRATE_LONG: &str = "\
 Copies a log of nodedb-wal 0.2 into a new log, which keeps LSNs, kinds, ids and payloads. OLD is one \
 file, or a directory of segments (wal-, 20 digits, .seg). It is only read.
@@ -69,25 +98,45 @@ pub(crate) struct MigrateArgs {
     pub quiet: bool,
 }
 
-/// A key file, and the id that segments name its key by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeyFile {
-    pub id: u64,
-    pub path: PathBuf,
-}
+/// Arguments of `plimsoll log salvage`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SalvageArgs {
+    /// Directory of the damaged log
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 
-fn key_file(text: &str) -> Result<KeyFile, String> {
-    let (id, path) = match text.split_once('=') {
-        Some((id, path)) if !id.contains('/') => {
-            let id = id.parse().map_err(|_| format!("{id} is no key id; allowed: [ID=]FILE"))?;
-            (id, path)
-        }
-        _ => (1, text),
-    };
-    if path.is_empty() {
-        return Err("allowed: [ID=]FILE".to_owned());
-    }
-    Ok(KeyFile { id, path: path.into() })
+    /// Directory of the new log, which must not exist yet or be empty
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+
+    /// Key of the log, with its id (1 if not given): 32 bytes, in a file that only you can read. May be
+    /// given several times; the first one seals the new log
+    #[arg(long, value_name = "[ID=]FILE", value_parser = key_file)]
+    pub key_file: Vec<KeyFile>,
+
+    /// Accept segments in clear before the first sealed one, of a log that was in clear once
+    #[arg(long)]
+    pub plain_past: bool,
+
+    /// Leave out the segments whose keys are not there
+    #[arg(long)]
+    pub leave_out_sealed: bool,
+
+    /// Write what was sealed in clear
+    #[arg(long)]
+    pub in_clear: bool,
+
+    /// Give the records new LSNs without gaps; the report says which became which
+    #[arg(long)]
+    pub renumber: bool,
+
+    /// Print the report as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print nothing but errors
+    #[arg(long, short, conflicts_with = "json")]
+    pub quiet: bool,
 }
 
 #[cfg(test)]
@@ -102,6 +151,7 @@ mod tests {
         match parse(&words).ok()?.verb {
             Verb::Log(log) => match log.verb {
                 LogVerb::Migrate(args) => Some(args),
+                _ => None,
             },
             _ => None,
         }
@@ -123,5 +173,19 @@ mod tests {
         for wrong in ["--in-clear --new-key-file k", "--json -q", "--new-key-file x=k"] {
             assert!(migrate(&format!("log migrate a b {wrong}")).is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn salvage_takes_every_option() {
+        let words = "log salvage d n --key-file 2=a --key-file b --plain-past --leave-out-sealed \
+                     --in-clear --renumber --json";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let Verb::Log(log) = parse(&words).unwrap().verb else { panic!("not a log") };
+        let LogVerb::Salvage(salvage) = log.verb else { panic!("not a salvage") };
+        assert_eq!((salvage.key_file[0].id, salvage.key_file[1].id), (2, 1));
+        assert!(salvage.plain_past && salvage.leave_out_sealed && salvage.in_clear);
+        assert!(salvage.renumber && salvage.json && !salvage.quiet);
+        assert!(parse(&["log", "salvage", "d"]).is_err());
+        assert!(parse(&["log", "salvage", "d", "n", "--json", "-q"]).is_err());
     }
 }

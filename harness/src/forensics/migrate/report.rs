@@ -1,14 +1,11 @@
 //! What a migration came to, in words and as JSON.
 
-use std::fmt::Write as _;
-
-use anyhow::Result;
 use serde::Serialize;
 
 use super::old_log::OldLog;
 use super::reading::Read;
 use crate::cli::MigrateArgs;
-use crate::forensics::rebuild::{Rebuilt, describe_holes};
+use crate::forensics::rebuild::{Copied, Rebuilt, describe_holes, line, more};
 use crate::units::{format_bytes, format_count};
 
 /// Names the layout of the JSON.
@@ -16,25 +13,13 @@ const FORMAT: &str = "plimsoll-migrate/1";
 /// Most entries of each list that are told in words.
 const SHOWN_MAX: usize = 10;
 
-/// Whether everything is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Verdict {
-    /// Every record of the old log is in the new one.
-    Whole,
-    /// Records are missing: `NOOP`s, or gaps that were closed, stand for them.
-    Missing,
-    /// Something may be missing, and nothing tells.
-    Undecided,
-}
-
 /// What was done.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Migrated {
     format: &'static str,
     old: String,
     new: String,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: Copied,
     log: Rebuilt,
     read: Read,
     /// Names beside the old segments that are none.
@@ -45,12 +30,12 @@ impl Migrated {
     pub(super) fn new(args: &MigrateArgs, old: &OldLog, read: Read, log: Rebuilt) -> Self {
         let first_is_known = old.files[0].first_lsn.is_some() || log.first_lsn == 1;
         let verdict = if log.missing > 0 {
-            Verdict::Missing
+            Copied::Missing
         } else if read.contradiction || read.doubt_behind || (read.doubt_before && !first_is_known)
         {
-            Verdict::Undecided
+            Copied::Undecided
         } else {
-            Verdict::Whole
+            Copied::Whole
         };
         Self {
             format: FORMAT,
@@ -61,11 +46,6 @@ impl Migrated {
             read,
             ignored: old.ignored.clone(),
         }
-    }
-
-    /// For programs.
-    pub(crate) fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
     /// For people; the last sentence says how it went.
@@ -123,27 +103,17 @@ impl Migrated {
         let (records, missing) = (format_count(*records), format_count(*missing));
         let holds = format!("{} holds {records} records, LSN {first_lsn} to {last_lsn}", self.new);
         match self.verdict {
-            Verdict::Whole => {
+            Copied::Whole => {
                 format!("{holds}: every record of {}, read back and compared.", self.old)
             }
-            Verdict::Missing => format!(
+            Copied::Missing => format!(
                 "{holds}, read back and compared; {missing} records of {} are missing.",
                 self.old
             ),
-            Verdict::Undecided => format!(
+            Copied::Undecided => format!(
                 "{holds}, read back and compared; whether one of {} is missing cannot be told.",
                 self.old
             ),
         }
-    }
-}
-
-fn line(text: &mut String, line: impl AsRef<str>) {
-    let _ = writeln!(text, "{}", line.as_ref());
-}
-
-fn more(text: &mut String, count: u64) {
-    if count > 0 {
-        line(text, format!("and {} more, see --json", format_count(count)));
     }
 }

@@ -9,6 +9,18 @@ use crate::units::format_count;
 /// Most entries of a list in a report.
 const LISTED_MAX: usize = 10_000;
 
+/// Whether everything is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Copied {
+    /// Every record is in the new log.
+    Whole,
+    /// Records are missing: `NOOP`s, or gaps that were closed, stand for them.
+    Missing,
+    /// Something may be missing, and nothing tells.
+    Undecided,
+}
+
 /// The entries of a list that may be long, and how many were left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Bounded<T> {
@@ -108,4 +120,16 @@ pub(crate) fn describe_holes(log: &Rebuilt, shown: usize) -> String {
         let _ = writeln!(text, "and {} more ranges, see --json", format_count(more));
     }
     text
+}
+
+/// Ends a report's line.
+pub(crate) fn line(text: &mut String, line: impl AsRef<str>) {
+    let _ = writeln!(text, "{}", line.as_ref());
+}
+
+/// Says that a list is longer than what was shown of it.
+pub(crate) fn more(text: &mut String, count: u64) {
+    if count > 0 {
+        line(text, format!("and {} more, see --json", format_count(count)));
+    }
 }
