@@ -50,9 +50,10 @@ impl Log {
         Ok(WalReader::over_segments(directory, log_id, self.catalog.entries(), options))
     }
 
-    /// Leaves the directory to the next writer. Nothing may be written through this log any more.
+    /// Leaves the directory to the next writer, with a spare segment for it. Nothing may be written
+    /// through this log any more.
     pub(crate) fn release(&self) {
-        self.preparer.stop();
+        self.preparer.stop_with_spare();
         drop(lock(&self.lock).take());
     }
 
