@@ -16,6 +16,9 @@ use plimsoll::{KeyRing, Preparation, Record, RecordKind, SegmentedWal, Segmented
 /// Block of the logs and of the bare writes: what ordinary disks write whole.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 
+/// Of x86-64.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
 /// What the library reads at once when it replays.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 
@@ -91,8 +94,29 @@ pub(crate) struct AlignedBuffer {
 
 impl AlignedBuffer {
     pub(crate) fn new(len: usize) -> Self {
-        let memory = vec![0x5a; len + BLOCK_BYTES];
-        let start = memory.as_ptr().align_offset(BLOCK_BYTES);
+        let mut buffer = Self::aligned_to(len, BLOCK_BYTES);
+        buffer.bytes().fill(0x5a);
+        buffer
+    }
+
+    /// Of huge pages, as the library's windows are.
+    #[allow(unsafe_code, reason = "madvise(2) has no other way in")]
+    pub(crate) fn of_huge_pages(len: usize) -> Self {
+        let mut buffer = Self::aligned_to(len.next_multiple_of(HUGE_PAGE_BYTES), HUGE_PAGE_BYTES);
+        let bytes = buffer.bytes();
+        // SAFETY: whole pages of a vector's memory; the advice changes no byte of them.
+        let advised =
+            unsafe { libc::madvise(bytes.as_mut_ptr().cast(), bytes.len(), libc::MADV_HUGEPAGE) };
+        assert_eq!(advised, 0, "the kernel takes the advice");
+        // Pages are chosen when they are first touched.
+        bytes.fill(0x5a);
+        Self { len, ..buffer }
+    }
+
+    fn aligned_to(len: usize, align_bytes: usize) -> Self {
+        // Zeros from the kernel, so that no page has been touched yet.
+        let memory = vec![0; len + align_bytes];
+        let start = memory.as_ptr().align_offset(align_bytes);
         Self { memory, start, len }
     }
 
@@ -133,9 +157,9 @@ impl BareWrites {
     }
 }
 
-/// Reads the first `total_bytes` of these files together, directly and in the library's chunks.
-pub(crate) fn read_bare(paths: &[PathBuf], total_bytes: u64) -> u64 {
-    let mut chunk = AlignedBuffer::new(CHUNK_BYTES);
+/// Reads the first `total_bytes` of these files together, directly, in the library's chunks, into
+/// `chunk`.
+pub(crate) fn read_bare(paths: &[PathBuf], total_bytes: u64, chunk: &mut AlignedBuffer) -> u64 {
     let mut read_bytes = 0;
     for path in paths {
         let file = OpenOptions::new()
