@@ -375,7 +375,11 @@ impl WalReader {
         let sparsely = sparsely
             || self.filter.looks_at_ids()
             || (self.skips_to_start && walk.expected_lsn() < self.options.from);
-        if sparsely { walk.next_batch_sparsely(vouched) } else { walk.next_batch() }
+        let is_there = if sparsely { walk.next_batch_sparsely(vouched) } else { walk.next_batch() };
+        if walk.expected_lsn() <= self.options.from {
+            walk.pass_over_frames();
+        }
+        is_there
     }
 
     /// Every record up to here is there or lost, whatever the batches say.
