@@ -46,7 +46,7 @@ pub(crate) struct ReaderOptions {
 }
 
 /// Streams records in LSN order, up to a bound that is set when it is made. Memory is bounded by two
-/// windows of 1 MiB and what is carried over between them, 4 MiB in all, or by the largest batch met.
+/// windows of 1 MiB and what is carried over between them, 5 MiB in all, or by the largest batch met.
 ///
 /// There are several ways to take the next record, all of them the same reading:
 ///
@@ -69,7 +69,7 @@ pub(crate) struct ReaderOptions {
 ///
 /// ```no_run
 /// # fn example(wal: &plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
-/// use plimsoll::{Lsn, RecordFilter};
+/// use plimsoll::RecordFilter;
 /// let mut reader = wal.replay()?.matching(RecordFilter::all().tenants([7]));
 /// while let Some(record) = reader.next_ref() {
 ///     let record = record?;
@@ -384,11 +384,11 @@ impl WalReader {
 
     /// Every record up to here is there or lost, whatever the batches say.
     fn vouched(&self) -> Lsn {
-        match (self.options.bound, self.ahead.front()) {
-            // A later segment exists only once everything before it is durable.
-            (_, Some(next)) => next.first_lsn.previous(),
-            (ReadBound::Durable(lsn), None) => lsn,
-            (ReadBound::Tail, None) => Lsn::NONE,
+        // A later segment exists only once everything before it is durable.
+        let sealed = self.ahead.front().map(|next| next.first_lsn.previous());
+        match self.options.bound {
+            ReadBound::Durable(lsn) => sealed.map_or(lsn, |sealed| sealed.min(lsn)),
+            ReadBound::Tail => sealed.unwrap_or(Lsn::NONE),
         }
     }
 
