@@ -9,6 +9,7 @@
 mod common;
 
 use std::{
+    cell::RefCell,
     hint::black_box,
     path::PathBuf,
     time::{Duration, Instant},
@@ -106,17 +107,9 @@ impl Written {
         assert_eq!(records, self.records / TENANTS);
     }
 
-    fn bare(&self, mut chunk: AlignedBuffer) {
+    fn bare(&self, chunk: &RefCell<AlignedBuffer>) {
         let bytes = self.device_bytes;
-        assert!(read_bare(&self.paths, bytes, &mut chunk) >= bytes);
-    }
-
-    fn bare_huge(&self) {
-        self.bare(AlignedBuffer::of_huge_pages(CHUNK_BYTES));
-    }
-
-    fn bare_ordinary(&self) {
-        self.bare(AlignedBuffer::new(CHUNK_BYTES));
+        assert!(read_bare(&self.paths, bytes, &mut chunk.borrow_mut()) >= bytes);
     }
 
     /// What the checksums of this log cost, of bytes in memory.
@@ -126,6 +119,11 @@ impl Written {
             black_box(crc32c::crc32c(frame));
         }
     }
+}
+
+/// What the bare loop reads into: a huge page, as the library's windows are, and ordinary ones.
+fn chunks() -> [RefCell<AlignedBuffer>; 2] {
+    [AlignedBuffer::of_huge_pages(CHUNK_BYTES), AlignedBuffer::new(CHUNK_BYTES)].map(RefCell::new)
 }
 
 /// A reading, and what it is called.
@@ -172,9 +170,10 @@ fn say_ratios(readings: &[Reading<'_>], than: usize) {
 fn small_records(c: &mut Criterion) {
     let log = Written::new("replay-1k", 1 << 10);
     let memory = vec![0x5a; 8 << 20];
+    let [huge, ordinary] = chunks();
     let readings: [Reading<'_>; 6] = [
-        ("bare O_DIRECT reads of 1 MiB", Box::new(|| log.bare_huge())),
-        ("the same into ordinary pages", Box::new(|| log.bare_ordinary())),
+        ("bare O_DIRECT reads of 1 MiB", Box::new(|| log.bare(&huge))),
+        ("the same into ordinary pages", Box::new(|| log.bare(&ordinary))),
         ("owned records", Box::new(|| log.owned())),
         ("borrowed records", Box::new(|| log.borrowed())),
         ("borrowed records, in parallel", Box::new(|| log.parallel())),
@@ -186,12 +185,13 @@ fn small_records(c: &mut Criterion) {
 
 fn large_records(c: &mut Criterion) {
     let log = Written::new("replay-64k", 64 << 10);
+    let [huge, ordinary] = chunks();
     let readings: [Reading<'_>; 5] = [
         ("all of it", Box::new(|| log.borrowed())),
         ("headers", Box::new(|| log.heads())),
         ("one tenant of sixteen", Box::new(|| log.one_tenant())),
-        ("bare O_DIRECT reads of 1 MiB", Box::new(|| log.bare_huge())),
-        ("the same into ordinary pages", Box::new(|| log.bare_ordinary())),
+        ("bare O_DIRECT reads of 1 MiB", Box::new(|| log.bare(&huge))),
+        ("the same into ordinary pages", Box::new(|| log.bare(&ordinary))),
     ];
     measure(c, "read 256 MiB of 64 KiB records", &readings);
     say_ratios(&readings, 0);

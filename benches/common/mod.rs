@@ -4,6 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    num::NonZeroUsize,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread,
@@ -11,6 +12,7 @@ use std::{
 };
 
 use criterion::Criterion;
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use plimsoll::{KeyRing, Preparation, Record, RecordKind, SegmentedWal, SegmentedWalConfig};
 
 /// Block of the logs and of the bare writes: what ordinary disks write whole.
@@ -85,43 +87,38 @@ pub(crate) fn open_at_rest(config: SegmentedWalConfig) -> SegmentedWal {
     wal
 }
 
-/// Memory whose address suits direct I/O.
-pub(crate) struct AlignedBuffer {
-    memory: Vec<u8>,
-    start: usize,
-    len: usize,
-}
+/// Memory whose address suits direct I/O, for as long as the bench runs.
+pub(crate) struct AlignedBuffer(&'static mut [u8]);
 
 impl AlignedBuffer {
     pub(crate) fn new(len: usize) -> Self {
-        let mut buffer = Self::aligned_to(len, BLOCK_BYTES);
-        buffer.bytes().fill(0x5a);
-        buffer
+        let memory = vec![0x5a; len + BLOCK_BYTES].leak();
+        let start = memory.as_ptr().align_offset(BLOCK_BYTES);
+        Self(&mut memory[start..][..len])
     }
 
-    /// Of huge pages, as the library's windows are.
-    #[allow(unsafe_code, reason = "madvise(2) has no other way in")]
+    /// Of huge pages, if the kernel has any, as the library's windows are.
+    #[allow(unsafe_code, reason = "mmap(2) and madvise(2) have no other way in")]
     pub(crate) fn of_huge_pages(len: usize) -> Self {
-        let mut buffer = Self::aligned_to(len.next_multiple_of(HUGE_PAGE_BYTES), HUGE_PAGE_BYTES);
-        let bytes = buffer.bytes();
-        // SAFETY: whole pages of a vector's memory; the advice changes no byte of them.
-        let advised =
-            unsafe { libc::madvise(bytes.as_mut_ptr().cast(), bytes.len(), libc::MADV_HUGEPAGE) };
-        assert_eq!(advised, 0, "the kernel takes the advice");
-        // Pages are chosen when they are first touched.
+        let mapped_len = len.next_multiple_of(HUGE_PAGE_BYTES) + HUGE_PAGE_BYTES;
+        let size = NonZeroUsize::new(mapped_len).expect("not empty");
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new private mapping, never unmapped, that nobody else knows of.
+        let mapped = unsafe { mmap_anonymous(None, size, protection, MapFlags::MAP_PRIVATE) };
+        let mapped = mapped.expect("memory");
+        // SAFETY: advice, about that mapping.
+        unsafe { madvise(mapped, mapped_len, MmapAdvise::MADV_HUGEPAGE) }.expect("taken");
+        // SAFETY: all of it is mapped, and zero.
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(mapped.cast::<u8>().as_ptr(), mapped_len) };
+        let start = bytes.as_ptr().align_offset(HUGE_PAGE_BYTES);
+        let bytes = &mut bytes[start..][..len];
         bytes.fill(0x5a);
-        Self { len, ..buffer }
-    }
-
-    fn aligned_to(len: usize, align_bytes: usize) -> Self {
-        // Zeros from the kernel, so that no page has been touched yet.
-        let memory = vec![0; len + align_bytes];
-        let start = memory.as_ptr().align_offset(align_bytes);
-        Self { memory, start, len }
+        Self(bytes)
     }
 
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..][..self.len]
+        self.0
     }
 }
 

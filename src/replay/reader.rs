@@ -45,8 +45,9 @@ pub(crate) struct ReaderOptions {
     pub(crate) from: Lsn,
 }
 
-/// Streams records in LSN order, up to a bound that is set when it is made. Memory is bounded by two
-/// windows of 1 MiB and what is carried over between them, 5 MiB in all, or by the largest batch met.
+/// Streams records in LSN order, up to a bound that is set when it is made. Memory is bounded by
+/// three windows of 1 MiB and what is carried over between them, 7 MiB in all, or by the largest batch
+/// met.
 ///
 /// There are several ways to take the next record, all of them the same reading:
 ///
