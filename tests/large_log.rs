@@ -16,7 +16,7 @@ use std::{
 
 use common::{TestDir, put};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use plimsoll::{Lsn, SegmentedWal, SegmentedWalConfig, WalError};
+use plimsoll::{Lsn, ParallelOptions, SegmentedWal, SegmentedWalConfig, WalError};
 
 const MIB: usize = 1 << 20;
 const RECORDS: u64 = 1024;
@@ -158,6 +158,16 @@ fn child_replays_a_large_log() {
             expected_lsn = expected_lsn.next();
         }
         assert_eq!(expected_lsn, Lsn::new(RECORDS + 1));
+        let half = ParallelOptions { threads: 2, memory_bytes: MEMORY_LIMIT_BYTES / 2 };
+        let parallel = wal.replay().expect("replay").in_parallel(half);
+        assert_eq!(parallel.map(|record| record.expect("whole")).count() as u64, RECORDS);
+        let mut heads = wal.replay().expect("replay");
+        let mut count = 0;
+        while let Some(head) = heads.next_head() {
+            assert_eq!(head.expect("fits").payload_len(), MIB);
+            count += 1;
+        }
+        assert_eq!(count, RECORDS);
     }
     say(&format!("peak bytes: {}", peak_bytes()));
 }

@@ -26,7 +26,9 @@ use common::{
     replay, segment_paths,
     witness::{Identity, Witness, genuine},
 };
-use plimsoll::{DirectoryTailer, Engine, LogRecord, Lsn, SegmentedWal, WalError};
+use plimsoll::{
+    DirectoryTailer, Engine, KeyRing, LogRecord, Lsn, ParallelOptions, SegmentedWal, WalError,
+};
 
 /// Repeats a run that failed.
 const SEED: &str = "PLIMSOLL_PROCESSES_SEED";
@@ -183,6 +185,34 @@ impl Seen {
     }
 }
 
+/// At most `limit` records and whether there are more, by one of the ways to read.
+fn page_by(
+    view: u64,
+    dir: &Path,
+    keys: Option<&KeyRing>,
+    from: Lsn,
+    limit: usize,
+) -> Result<(Vec<LogRecord>, bool), WalError> {
+    if view == 0 {
+        return SegmentedWal::replay_from_limit_dir(dir, keys, from, limit);
+    }
+    let mut reader = SegmentedWal::replay_from_dir(dir, keys, from)?;
+    let mut page = Vec::new();
+    if view == 1 {
+        while page.len() < limit {
+            let Some(head) = reader.next_head() else { return Ok((page, false)) };
+            page.push(head?.read()?.to_record());
+        }
+        return Ok((page, reader.next_head().transpose()?.is_some()));
+    }
+    let mut reader = reader.in_parallel(ParallelOptions { threads: 2, memory_bytes: 16 << 20 });
+    while page.len() < limit {
+        let Some(record) = reader.next() else { return Ok((page, false)) };
+        page.push(record?);
+    }
+    Ok((page, reader.next().transpose()?.is_some()))
+}
+
 /// Reads the log to its end in pages, beginning anywhere.
 fn read_to_the_end(dir: &Path, beside: &Beside, seen: &mut Seen, random: &mut Random) {
     let keys = is_encrypted(dir).then(key_ring);
@@ -190,7 +220,7 @@ fn read_to_the_end(dir: &Path, beside: &Beside, seen: &mut Seen, random: &mut Ra
     let page_len = PAGES[usize::try_from(random.below(3)).expect("small")];
     let mut from = Lsn::new(promised.saturating_sub(random.below(200)));
     loop {
-        match SegmentedWal::replay_from_limit_dir(dir, keys.as_ref(), from, page_len) {
+        match page_by(random.below(3), dir, keys.as_ref(), from, page_len) {
             Ok((page, more)) => {
                 if let Some(first) = page.first() {
                     assert!(

@@ -4,6 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    num::NonZeroUsize,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread,
@@ -11,10 +12,14 @@ use std::{
 };
 
 use criterion::Criterion;
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use plimsoll::{KeyRing, Preparation, Record, RecordKind, SegmentedWal, SegmentedWalConfig};
 
 /// Block of the logs and of the bare writes: what ordinary disks write whole.
 pub(crate) const BLOCK_BYTES: usize = 4096;
+
+/// Of x86-64.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// What the library reads at once when it replays.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
@@ -82,22 +87,38 @@ pub(crate) fn open_at_rest(config: SegmentedWalConfig) -> SegmentedWal {
     wal
 }
 
-/// Memory whose address suits direct I/O.
-pub(crate) struct AlignedBuffer {
-    memory: Vec<u8>,
-    start: usize,
-    len: usize,
-}
+/// Memory whose address suits direct I/O, for as long as the bench runs.
+pub(crate) struct AlignedBuffer(&'static mut [u8]);
 
 impl AlignedBuffer {
     pub(crate) fn new(len: usize) -> Self {
-        let memory = vec![0x5a; len + BLOCK_BYTES];
+        let memory = vec![0x5a; len + BLOCK_BYTES].leak();
         let start = memory.as_ptr().align_offset(BLOCK_BYTES);
-        Self { memory, start, len }
+        Self(&mut memory[start..][..len])
+    }
+
+    /// Of huge pages, if the kernel has any, as the library's windows are.
+    #[allow(unsafe_code, reason = "mmap(2) and madvise(2) have no other way in")]
+    pub(crate) fn of_huge_pages(len: usize) -> Self {
+        let mapped_len = len.next_multiple_of(HUGE_PAGE_BYTES) + HUGE_PAGE_BYTES;
+        let size = NonZeroUsize::new(mapped_len).expect("not empty");
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new private mapping, never unmapped, that nobody else knows of.
+        let mapped = unsafe { mmap_anonymous(None, size, protection, MapFlags::MAP_PRIVATE) };
+        let mapped = mapped.expect("memory");
+        // SAFETY: advice, about that mapping.
+        unsafe { madvise(mapped, mapped_len, MmapAdvise::MADV_HUGEPAGE) }.expect("taken");
+        // SAFETY: all of it is mapped, and zero.
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(mapped.cast::<u8>().as_ptr(), mapped_len) };
+        let start = bytes.as_ptr().align_offset(HUGE_PAGE_BYTES);
+        let bytes = &mut bytes[start..][..len];
+        bytes.fill(0x5a);
+        Self(bytes)
     }
 
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..][..self.len]
+        self.0
     }
 }
 
@@ -133,9 +154,9 @@ impl BareWrites {
     }
 }
 
-/// Reads the first `total_bytes` of these files together, directly and in the library's chunks.
-pub(crate) fn read_bare(paths: &[PathBuf], total_bytes: u64) -> u64 {
-    let mut chunk = AlignedBuffer::new(CHUNK_BYTES);
+/// Reads the first `total_bytes` of these files together, directly, in the library's chunks, into
+/// `chunk`.
+pub(crate) fn read_bare(paths: &[PathBuf], total_bytes: u64, chunk: &mut AlignedBuffer) -> u64 {
     let mut read_bytes = 0;
     for path in paths {
         let file = OpenOptions::new()

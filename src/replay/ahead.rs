@@ -1,9 +1,10 @@
-//! A thread that reads the next window of a segment while the last one is decoded. One window is
-//! read at a time and nothing is thrown away: with two windows reading and decoding overlap, and
-//! whichever of them is slower sets the pace.
+//! A thread that reads the next windows of a segment while the last one is decoded, so that whichever
+//! of the two is slower sets the pace. It has two windows ahead of it: with one, the disk would be
+//! idle while the two threads wake each other (0.74 of a bare loop's speed).
 
 use std::{
-    fmt, io, mem,
+    collections::VecDeque,
+    fmt, io,
     ops::Range,
     sync::{Arc, PoisonError},
 };
@@ -22,12 +23,15 @@ pub(super) struct Filled {
     pub(super) read: io::Result<usize>,
 }
 
+/// Windows that are ordered and not taken, at most.
+pub(super) const WINDOWS_AHEAD: usize = 2;
+
 /// The reading thread, which ends with this.
 pub(super) struct ReadAhead {
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
-    /// A window is being read, or lies there.
-    ordered: bool,
+    /// Windows that are ordered and not taken.
+    ordered: usize,
 }
 
 struct Shared {
@@ -35,43 +39,44 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What lies between the two threads.
-enum Desk {
-    Empty,
-    Ordered { offset_bytes: u64, buffer: BlockBuffer },
-    Reading,
-    Filled(Filled),
-    Closed,
+/// What lies between the two threads, in the order of the file.
+#[derive(Default)]
+struct Desk {
+    orders: VecDeque<(u64, BlockBuffer)>,
+    filled: VecDeque<Filled>,
+    is_closed: bool,
 }
 
 impl ReadAhead {
     /// Starts a thread that reads into this part of each buffer, or says why it cannot.
     pub(super) fn start(file: Arc<SegmentFile>, part: Range<usize>) -> io::Result<Self> {
-        let shared = Arc::new(Shared { desk: Mutex::new(Desk::Empty), changed: Condvar::new() });
+        let shared = Arc::new(Shared { desk: Mutex::default(), changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("plimsoll-read".to_owned())
             .spawn(move || theirs.work(&file, &part))?;
-        Ok(Self { shared, thread: Some(thread), ordered: false })
+        Ok(Self { shared, thread: Some(thread), ordered: 0 })
     }
 
-    /// Has the window at `offset_bytes` read. The one ordered before has been taken.
+    /// How many windows are ordered and not taken.
+    pub(super) fn ordered(&self) -> usize {
+        self.ordered
+    }
+
+    /// Has the window at `offset_bytes` read, after those ordered before.
     pub(super) fn order(&mut self, offset_bytes: u64, buffer: BlockBuffer) {
-        debug_assert!(!self.ordered, "one at a time");
-        self.ordered = true;
-        self.shared.put(Desk::Ordered { offset_bytes, buffer });
+        self.ordered += 1;
+        lock(&self.shared.desk).orders.push_back((offset_bytes, buffer));
+        self.shared.changed.notify_all();
     }
 
-    /// The window that was ordered last, once it is read.
+    /// The oldest window that was ordered, once it is read.
     pub(super) fn take(&mut self) -> Option<Filled> {
-        if !mem::take(&mut self.ordered) {
-            return None;
-        }
+        self.ordered = self.ordered.checked_sub(1)?;
         let mut desk = lock(&self.shared.desk);
         loop {
-            match mem::replace(&mut *desk, Desk::Empty) {
-                Desk::Filled(filled) => return Some(filled),
-                other => *desk = other,
+            if let Some(filled) = desk.filled.pop_front() {
+                return Some(filled);
             }
             desk = self.shared.wait(desk);
         }
@@ -79,34 +84,21 @@ impl ReadAhead {
 }
 
 impl Shared {
-    fn put(&self, content: Desk) {
-        *lock(&self.desk) = content;
-        self.changed.notify_all();
-    }
-
     fn wait<'a>(&self, desk: MutexGuard<'a, Desk>) -> MutexGuard<'a, Desk> {
         self.changed.wait(desk).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self, file: &SegmentFile, part: &Range<usize>) {
-        loop {
-            let mut desk = lock(&self.desk);
-            let (offset_bytes, mut buffer) = loop {
-                match mem::replace(&mut *desk, Desk::Reading) {
-                    Desk::Ordered { offset_bytes, buffer } => break (offset_bytes, buffer),
-                    Desk::Closed => return,
-                    other => *desk = other,
-                }
+        let mut desk = lock(&self.desk);
+        while !desk.is_closed {
+            let Some((offset_bytes, mut buffer)) = desk.orders.pop_front() else {
                 desk = self.wait(desk);
+                continue;
             };
             drop(desk);
             let read = file.read_at(&mut buffer[part.clone()], offset_bytes);
-            let mut desk = lock(&self.desk);
-            if matches!(*desk, Desk::Closed) {
-                return;
-            }
-            *desk = Desk::Filled(Filled { offset_bytes, buffer, read });
-            drop(desk);
+            desk = lock(&self.desk);
+            desk.filled.push_back(Filled { offset_bytes, buffer, read });
             self.changed.notify_all();
         }
     }
@@ -114,7 +106,8 @@ impl Shared {
 
 impl Drop for ReadAhead {
     fn drop(&mut self) {
-        self.shared.put(Desk::Closed);
+        lock(&self.shared.desk).is_closed = true;
+        self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             // A panic there has been reported by the panic hook.
             let _ = thread.join();

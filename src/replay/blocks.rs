@@ -10,6 +10,8 @@ use crate::device::{BlockBuffer, Piece, SCATTERED_READS_MAX, ScatteredReads, Seg
 const FIRST_READS: usize = 4;
 /// Never fewer: otherwise nobody would notice that they have become good.
 const LEAST_READS: usize = 2;
+/// Nor more than fit into this.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 /// Blocks in memory.
 #[derive(Debug)]
@@ -83,9 +85,9 @@ impl Blocks {
         (wanted, len): (u64, usize),
         guesses: impl Iterator<Item = u64>,
     ) -> io::Result<()> {
-        self.judge_guesses();
         // What is asked for is shorter than a block, and may lie across two.
         let slot_bytes = usize::try_from(2 * align_bytes).unwrap_or(usize::MAX);
+        self.judge_guesses((BUFFER_BYTES_MAX / slot_bytes).min(SCATTERED_READS_MAX));
         let mut pieces: Vec<Piece> = Vec::with_capacity(self.at_once);
         // Several guesses may lie in one block: bounded as well.
         for offset_bytes in std::iter::once(wanted).chain(guesses.take(64 * self.at_once)) {
@@ -147,13 +149,13 @@ impl Blocks {
         Ok(())
     }
 
-    fn judge_guesses(&mut self) {
+    fn judge_guesses(&mut self, most: usize) {
         if self.slots.is_empty() {
             return;
         }
         let used = self.slots.iter().filter(|slot| slot.was_used).count();
         if used * 4 >= self.slots.len() * 3 {
-            self.at_once = (self.at_once * 2).min(SCATTERED_READS_MAX);
+            self.at_once = (self.at_once * 2).min(most);
         } else if used * 2 < self.slots.len() {
             self.at_once = (self.at_once / 2).max(LEAST_READS);
         }

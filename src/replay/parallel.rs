@@ -3,11 +3,11 @@
 //! other. Where anything is odd, the ordinary reader goes on from there and decides, so that the two
 //! can never tell different stories.
 
-use std::{thread, vec};
+use std::{mem, thread};
 
 use super::{
-    WalReader,
-    team::{Found, Team},
+    RecordRef, WalReader,
+    team::{Found, Piece, Team},
 };
 use crate::{error::Result, lsn::Lsn, record::LogRecord};
 
@@ -43,8 +43,8 @@ pub struct ParallelReader {
     /// Checks what the others found, and reads what they do not.
     reader: WalReader,
     team: Option<Team>,
-    /// Records that were taken from the team and not handed out yet.
-    at_hand: vec::IntoIter<LogRecord>,
+    /// What was taken from the team last.
+    at_hand: Piece,
     /// LSN behind the record that was handed out last.
     next_lsn: Lsn,
 }
@@ -69,23 +69,18 @@ impl WalReader {
         let run = |(entry, last)| self.over_one_segment(entry, last, share_bytes / 4);
         let runs: Vec<_> = sealed.into_iter().map(run).collect();
         let team = (threads > 0).then(|| Team::start(runs, threads, share_bytes / 4));
-        ParallelReader { reader: self, team, at_hand: Vec::new().into_iter(), next_lsn: Lsn::NONE }
+        ParallelReader { reader: self, team, at_hand: Piece::default(), next_lsn: Lsn::NONE }
     }
 }
 
-impl Iterator for ParallelReader {
-    type Item = Result<LogRecord>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(record) = self.at_hand.next() {
-                self.next_lsn = record.lsn().next();
-                return Some(Ok(record));
-            }
-            let Some(team) = &mut self.team else { return self.reader.next() };
-            let goes_on = match team.next() {
-                Found::Records(records) => {
-                    self.at_hand = records.into_iter();
+impl ParallelReader {
+    /// The next record, borrowed, as [`WalReader::next_ref`]. [`None`] at the end.
+    pub fn next_ref(&mut self) -> Option<Result<RecordRef<'_>>> {
+        while self.at_hand.is_empty() {
+            let Some(team) = &mut self.team else { return self.reader.next_ref() };
+            let goes_on = match team.next(mem::take(&mut self.at_hand)) {
+                Found::Records(piece) => {
+                    self.at_hand = piece;
                     continue;
                 }
                 Found::End(header, end) => self.reader.pass_over(&header, end),
@@ -96,5 +91,16 @@ impl Iterator for ParallelReader {
                 self.reader.start_at(self.next_lsn);
             }
         }
+        let record = self.at_hand.next()?;
+        self.next_lsn = record.lsn().next();
+        Some(Ok(record))
+    }
+}
+
+impl Iterator for ParallelReader {
+    type Item = Result<LogRecord>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.next_ref()?.map(|record| record.to_record()))
     }
 }

@@ -48,8 +48,9 @@ pub(crate) struct ReaderOptions {
     pub(crate) from: Lsn,
 }
 
-/// Streams records in LSN order, up to a bound that is set when it is made. Memory is bounded by two
-/// windows of 1 MiB and what is carried over between them, 4 MiB in all, or by the largest batch met.
+/// Streams records in LSN order, up to a bound that is set when it is made. Memory is bounded by
+/// three windows of 1 MiB and what is carried over between them, 7 MiB in all, or by the largest batch
+/// met.
 ///
 /// There are several ways to take the next record, all of them the same reading:
 ///
@@ -72,7 +73,7 @@ pub(crate) struct ReaderOptions {
 ///
 /// ```no_run
 /// # fn example(wal: &plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
-/// use plimsoll::{Lsn, RecordFilter};
+/// use plimsoll::RecordFilter;
 /// let mut reader = wal.replay()?.matching(RecordFilter::all().tenants([7]));
 /// while let Some(record) = reader.next_ref() {
 ///     let record = record?;
@@ -386,6 +387,9 @@ impl WalReader {
             || self.filter.looks_at_ids()
             || (self.skips_to_start && walk.expected_lsn() < self.options.from);
         let found = if sparsely { walk.next_batch_sparsely(vouched)? } else { walk.next_batch()? };
+        if walk.expected_lsn() <= self.options.from {
+            walk.pass_over_frames();
+        }
         match self.ahead.front() {
             // What lies behind the successor's beginning is no part of the log, and no batch of this
             // segment can be whole there.
@@ -401,11 +405,12 @@ impl WalReader {
 
     /// Every record up to here is there or lost, whatever the batches say.
     fn vouched(&self) -> Lsn {
-        match (self.options.bound, self.ahead.front()) {
-            // A later segment exists only once everything before it is durable.
-            (_, Some(next)) => next.first_lsn.previous(),
-            (ReadBound::Durable(lsn) | ReadBound::Followed { claimed: lsn, .. }, None) => lsn,
-            (ReadBound::Tail, None) => Lsn::NONE,
+        // A later segment exists only once everything before it is durable.
+        let sealed = self.ahead.front().map(|next| next.first_lsn.previous());
+        match self.options.bound {
+            ReadBound::Durable(lsn) => sealed.map_or(lsn, |sealed| sealed.min(lsn)),
+            ReadBound::Followed { claimed, .. } => sealed.unwrap_or(claimed),
+            ReadBound::Tail => sealed.unwrap_or(Lsn::NONE),
         }
     }
 

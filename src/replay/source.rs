@@ -5,7 +5,7 @@
 use std::{io, ops::Range, sync::Arc};
 
 use super::{
-    ahead::{Filled, ReadAhead},
+    ahead::{Filled, ReadAhead, WINDOWS_AHEAD},
     blocks::Blocks,
 };
 use crate::{
@@ -62,8 +62,9 @@ pub(super) struct SegmentSource {
     usual_bytes: usize,
     window: Window,
     ahead: Option<ReadAhead>,
-    /// The other buffer of two, while nothing is read into it.
-    spare: Option<BlockBuffer>,
+    /// Buffers that nothing is read into: with the window's and those on order never more than
+    /// [`WINDOWS_AHEAD`] and one.
+    spare: Vec<BlockBuffer>,
     /// How much [`Self::fetch`] reads at least: more while what it is asked for lies in a row.
     fetch_bytes: usize,
     blocks: Blocks,
@@ -115,7 +116,7 @@ impl SegmentSource {
             usual_bytes: style.first_bytes(),
             window: Window::default(),
             ahead: None,
-            spare: None,
+            spare: Vec::new(),
             fetch_bytes: 0,
             blocks: Blocks::default(),
         })
@@ -205,8 +206,13 @@ impl SegmentSource {
         self.window.len = 0;
         self.window.slides = false;
         self.blocks.forget();
-        if let Some(Filled { buffer, .. }) = self.ahead.as_mut().and_then(ReadAhead::take) {
-            self.spare = Some(buffer);
+        self.drop_orders();
+    }
+
+    /// Takes back what was ordered for a place where nobody goes.
+    fn drop_orders(&mut self) {
+        while let Some(Filled { buffer, .. }) = self.ahead.as_mut().and_then(ReadAhead::take) {
+            self.spare.push(buffer);
         }
     }
 
@@ -228,11 +234,12 @@ impl SegmentSource {
         let read = match ahead {
             Some(Filled { offset_bytes, mut buffer, read }) if offset_bytes == next_start => {
                 buffer[carried].copy_from_slice(&self.window.bytes()[kept]);
-                self.spare = self.window.buffer.replace(buffer);
+                self.spare.extend(self.window.buffer.replace(buffer));
                 read
             }
             elsewhere => {
-                self.spare = elsewhere.map(|filled| filled.buffer).or(self.spare.take());
+                self.spare.extend(elsewhere.map(|filled| filled.buffer));
+                self.drop_orders();
                 self.window.bytes().copy_within(kept, from);
                 self.file.read_at(&mut self.window.bytes()[CARRY_BYTES..SLIDING_BYTES], next_start)
             }
@@ -251,28 +258,27 @@ impl SegmentSource {
         Ok(true)
     }
 
-    /// Has the window behind the present one read, if there is a whole one. Who reads two windows
-    /// in a row will read more.
+    /// Has the windows behind the present one read, as far as there are whole ones. Who reads two
+    /// windows in a row will read more.
     fn order_next(&mut self) {
-        let next_start = self.window.end();
-        if !self.style.reads_ahead
-            || !self.file.is_on_kernel()
-            || next_start + WINDOW_BYTES as u64 > self.file_len
-        {
-            return;
-        }
-        if self.ahead.is_none() {
-            match ReadAhead::start(Arc::clone(&self.file), CARRY_BYTES..SLIDING_BYTES) {
-                Ok(ahead) => self.ahead = Some(ahead),
-                Err(error) => {
-                    tracing::debug!(%error, "no thread to read ahead");
-                    self.style.reads_ahead = false;
+        while self.style.reads_ahead && self.file.is_on_kernel() {
+            let ordered = self.ahead.as_ref().map_or(0, ReadAhead::ordered);
+            let start = self.window.end() + (ordered * WINDOW_BYTES) as u64;
+            if ordered == WINDOWS_AHEAD || start + WINDOW_BYTES as u64 > self.file_len {
+                return;
+            }
+            if self.ahead.is_none() {
+                match ReadAhead::start(Arc::clone(&self.file), CARRY_BYTES..SLIDING_BYTES) {
+                    Ok(ahead) => self.ahead = Some(ahead),
+                    Err(error) => {
+                        tracing::debug!(%error, "no thread to read ahead");
+                        self.style.reads_ahead = false;
+                    }
                 }
             }
-        }
-        let spare = self.spare.take().or_else(|| BlockBuffer::allocate(SLIDING_BYTES).ok());
-        if let (Some(ahead), Some(spare)) = (&mut self.ahead, spare) {
-            ahead.order(next_start, spare);
+            let spare = self.spare.pop().or_else(|| BlockBuffer::allocate(SLIDING_BYTES).ok());
+            let (Some(ahead), Some(spare)) = (&mut self.ahead, spare) else { return };
+            ahead.order(start, spare);
         }
     }
 

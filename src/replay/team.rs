@@ -9,23 +9,61 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use super::{WalReader, reader::SegmentEnd};
+use super::{RecordRef, WalReader, reader::SegmentEnd};
 use crate::{
-    format::SegmentHeader,
-    record::LogRecord,
+    format::{FrameHeader, SegmentHeader},
     sync::{Condvar, Mutex, MutexGuard, lock, thread},
 };
 
 /// Records are put down when they come to so many bytes.
 const PIECE_BYTES: usize = 256 << 10;
-/// What the allocator adds to a payload, at most, for a small one.
-const ALLOCATION_BYTES: usize = 16;
+
+/// Records, one behind the other: a thread allocates nothing for each of them.
+#[derive(Debug, Default)]
+pub(super) struct Piece {
+    headers: Vec<FrameHeader>,
+    payloads: Vec<u8>,
+    /// Those that were handed out, and where the payload of the next one begins.
+    handed_out: usize,
+    next_payload: usize,
+}
+
+impl Piece {
+    fn push(&mut self, record: RecordRef<'_>) {
+        self.headers.push(record.header());
+        self.payloads.extend_from_slice(record.payload());
+    }
+
+    fn len_bytes(&self) -> usize {
+        self.headers.len() * mem::size_of::<FrameHeader>() + self.payloads.len()
+    }
+
+    /// The next record that was not handed out, if there is one.
+    pub(super) fn next(&mut self) -> Option<RecordRef<'_>> {
+        let header = *self.headers.get(self.handed_out)?;
+        let start = self.next_payload;
+        self.handed_out += 1;
+        self.next_payload += header.payload_bytes as usize;
+        Some(RecordRef::new(header, &self.payloads[start..self.next_payload]))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.handed_out == self.headers.len()
+    }
+
+    /// Empty, to be filled anew.
+    fn cleared(mut self) -> Self {
+        self.headers.clear();
+        self.payloads.clear();
+        Self { headers: self.headers, payloads: self.payloads, handed_out: 0, next_payload: 0 }
+    }
+}
 
 /// What comes next.
 #[derive(Debug)]
 pub(super) enum Found {
     /// These records, of the oldest segment that has not ended.
-    Records(Vec<LogRecord>),
+    Records(Piece),
     /// That segment has no more. What it began with, and what it leaves.
     End(Box<SegmentHeader>, SegmentEnd),
     /// That segment cannot be read to its end, for whatever reason.
@@ -57,6 +95,8 @@ struct Papers {
     /// The segment whose turn it is.
     oldest: usize,
     waiting_bytes: usize,
+    /// Pieces that were handed out, for their memory.
+    spare: Vec<Piece>,
     is_over: bool,
 }
 
@@ -69,6 +109,7 @@ impl Team {
             untaken: runs.into_iter().enumerate().collect(),
             oldest: 0,
             waiting_bytes: 0,
+            spare: Vec::new(),
             is_over: false,
         };
         let desk = Arc::new(Desk {
@@ -89,9 +130,14 @@ impl Team {
         Self { desk, threads, taken_bytes: 0 }
     }
 
-    /// Waits for what comes next.
-    pub(super) fn next(&mut self) -> Found {
+    /// Waits for what comes next, and gives back what came before.
+    pub(super) fn next(&mut self, before: Piece) -> Found {
         let mut papers = self.desk.papers();
+        // One that held a large record is not worth keeping.
+        if papers.spare.len() < self.threads.len() && before.payloads.capacity() <= 2 * PIECE_BYTES
+        {
+            papers.spare.push(before.cleared());
+        }
         papers.waiting_bytes -= mem::take(&mut self.taken_bytes);
         self.desk.changed.notify_all();
         loop {
@@ -131,7 +177,7 @@ impl Desk {
             match self.decode(segment, run) {
                 Some(end) => {
                     oddity.is_odd = false;
-                    self.put(segment, end, 0);
+                    self.put(segment, end);
                 }
                 // Nothing behind it is of use.
                 None => return,
@@ -141,28 +187,33 @@ impl Desk {
 
     /// Puts down the records of a segment, and returns its end, if it is reached.
     fn decode(&self, segment: usize, mut run: WalReader) -> Option<Found> {
-        let mut records = Vec::new();
-        let mut bytes = 0;
+        let mut piece = self.blank_piece();
         while let Some(record) = run.next_ref() {
-            let record = record.ok()?;
-            bytes += mem::size_of::<LogRecord>() + ALLOCATION_BYTES + record.payload().len();
-            records.push(record.to_record());
-            if bytes >= PIECE_BYTES {
-                let piece = Found::Records(mem::take(&mut records));
-                if !self.put(segment, piece, mem::take(&mut bytes)) {
+            piece.push(record.ok()?);
+            if piece.len_bytes() >= PIECE_BYTES {
+                if !self.put(segment, Found::Records(piece)) {
                     return None;
                 }
+                piece = self.blank_piece();
             }
         }
-        if !records.is_empty() && !self.put(segment, Found::Records(records), bytes) {
+        if !piece.is_empty() && !self.put(segment, Found::Records(piece)) {
             return None;
         }
         let (header, end) = run.finish_segment().ok()??;
         Some(Found::End(Box::new(header), end))
     }
 
-    /// Puts a piece down once there is room for it. `false` if nobody wants it any more.
-    fn put(&self, segment: usize, found: Found, bytes: usize) -> bool {
+    fn blank_piece(&self) -> Piece {
+        self.papers().spare.pop().unwrap_or_default()
+    }
+
+    /// Puts something down once there is room for it. `false` if nobody wants it any more.
+    fn put(&self, segment: usize, found: Found) -> bool {
+        let bytes = match &found {
+            Found::Records(piece) => piece.len_bytes(),
+            _ => 0,
+        };
         let mut papers = self.papers();
         loop {
             if papers.is_over {

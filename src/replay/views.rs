@@ -24,6 +24,10 @@ impl<'a> RecordRef<'a> {
         Self { header, payload }
     }
 
+    pub(super) fn header(&self) -> FrameHeader {
+        self.header
+    }
+
     /// Its position in the log.
     #[must_use]
     pub fn lsn(&self) -> Lsn {

@@ -382,6 +382,11 @@ impl SegmentWalk {
         Ok(())
     }
 
+    /// Hands out nothing more of the current batch.
+    pub(super) fn pass_over_frames(&mut self) {
+        self.frames.remaining = 0;
+    }
+
     /// LSN of the next frame of the current batch, if there is one.
     pub(super) fn pending_lsn(&self) -> Option<Lsn> {
         (self.frames.remaining > 0).then_some(self.frames.next_lsn)

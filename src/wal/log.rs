@@ -138,16 +138,9 @@ impl Drop for Log {
 }
 
 /// At most `limit` records, and whether there are more.
-pub(crate) fn take_page(mut reader: WalReader, limit: usize) -> Result<(Vec<LogRecord>, bool)> {
-    let mut page = Vec::new();
-    while page.len() < limit {
-        match reader.next() {
-            Some(record) => page.push(record?),
-            None => return Ok((page, false)),
-        }
-    }
-    let more = reader.next().transpose()?.is_some();
-    Ok((page, more))
+pub(crate) fn take_page(reader: WalReader, limit: usize) -> Result<(Vec<LogRecord>, bool)> {
+    let page = reader.into_page(limit)?;
+    Ok((page.records, page.next.is_some()))
 }
 
 /// A reader over a directory without its lock, beside a live writer or after it.

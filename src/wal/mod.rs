@@ -338,8 +338,8 @@ impl SegmentedWal {
         }
     }
 
-    /// Streams every durable record, oldest first. Memory is bounded by a window of 1 MiB or the
-    /// largest batch.
+    /// Streams every durable record, oldest first, in bounded memory. [`WalReader`] has the ways to
+    /// take them: owned or borrowed, headers first, filtered, in pages, decoded in parallel.
     ///
     /// # Errors
     ///
@@ -357,11 +357,12 @@ impl SegmentedWal {
         self.log.replay(from, self.durable_lsn())
     }
 
-    /// At most `limit` durable records from `from` on, and whether there are more.
+    /// At most `limit` durable records from `from` on, and whether there are more;
+    /// [`WalReader::into_page`] also says where to go on, which a filter makes another matter.
     ///
     /// # Errors
     ///
-    /// As [`SegmentedWal::replay_from`], and whatever reading meets.
+    /// As [`SegmentedWal::replay_from`], and whatever reading meets before the page is full.
     pub fn replay_from_limit(&self, from: Lsn, limit: usize) -> Result<(Vec<LogRecord>, bool)> {
         take_page(self.replay_from(from)?, limit)
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use plimsoll::{
     ActiveEngine, Engine, EngineReport, KeyRing, KnownKinds, Lsn, Preparation, RecordKind,
-    SegmentedWal, SegmentedWalConfig, WalCounters, WalError,
+    SegmentedWal, SegmentedWalConfig, WalCounters, WalError, WalReader,
 };
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ use checkpoint::{CheckpointLog, Truncation};
 use client::{Client, ClientLog};
 use observe::Observed;
 use payload::Payloads;
-use verify::{ReadBack, Submitted, check};
+use verify::{Comparison, Mismatch, Submitted};
 
 #[cfg(test)]
 pub(crate) use by_default::EngineChoice;
@@ -384,11 +384,23 @@ fn read_back(
     // What a log was aged with means nothing.
     config.known_kinds = KnownKinds::Only(vec![RecordKind::PUT]);
     let wal = SegmentedWal::open(config).map_err(unreadable)?;
-    let records = wal
-        .replay_from(Lsn::NONE)
-        .map_err(unreadable)?
-        .map(|record| record.map(ReadBack::from).map_err(|error| error.to_string()));
-    check(records, payloads, submitted).map_err(|mismatch| Problem::Failed(mismatch.to_string()))
+    let mut reader = wal.replay_from(Lsn::NONE).map_err(unreadable)?;
+    compare(&mut reader, payloads, submitted)
+        .map_err(|mismatch| Problem::Failed(mismatch.to_string()))
+}
+
+/// Looks at each record where it was read to. A read error is no end of the log.
+fn compare(
+    reader: &mut WalReader,
+    payloads: &Payloads,
+    submitted: &[Submitted<'_>],
+) -> Result<u64, Mismatch> {
+    let mut comparison = Comparison::new(payloads, submitted);
+    while let Some(record) = reader.next_ref() {
+        let record = record.map_err(|error| Mismatch::Unreadable { reason: error.to_string() })?;
+        comparison.take(&record.into())?;
+    }
+    comparison.finish()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(super) fn check_durable_lsn(
 /// Whether what was found keeps the promise; `false` if a truncation was faster than the look.
 fn is_kept(
     lsn: Lsn,
-    found: Result<Option<ReadBack>, WalError>,
+    found: Result<Option<ReadBack<'_>>, WalError>,
     payloads: &Payloads,
 ) -> Result<bool, Problem> {
     let broken = |what: &str| {
@@ -79,13 +79,13 @@ mod tests {
         PAYLOADS.clone()
     }
 
-    fn record(lsn: u64) -> ReadBack {
+    fn record(lsn: u64) -> ReadBack<'static> {
         let mut payload = Vec::new();
         payloads().fill(3, 8, &mut payload);
-        ReadBack { lsn, client: 3, sequence: 8, tenant: 0, payload }
+        ReadBack { lsn, client: 3, sequence: 8, tenant: 0, payload: payload.into() }
     }
 
-    fn verdict(found: Result<Option<ReadBack>, WalError>) -> Result<bool, Problem> {
+    fn verdict(found: Result<Option<ReadBack<'_>>, WalError>) -> Result<bool, Problem> {
         is_kept(Lsn::new(7), found, &payloads())
     }
 
@@ -93,7 +93,7 @@ mod tests {
     fn a_promise_is_kept_by_the_very_record_and_by_nothing_else() {
         assert_eq!(verdict(Ok(Some(record(7)))), Ok(true));
         let mut altered = record(7);
-        altered.payload[30] ^= 1;
+        altered.payload.to_mut()[30] ^= 1;
         let closed = Err(WalError::Closed);
         for found in [Ok(None), Ok(Some(record(8))), Ok(Some(altered)), closed] {
             let shown = format!("{found:?}");

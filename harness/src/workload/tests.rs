@@ -144,3 +144,30 @@ fn sizes_and_tenants_of_a_closed_loop_are_those_that_were_asked_for() {
         assert!((450.0..750.0).contains(&mean_bytes), "{mean_bytes} of 600, {}", found.commits);
     }
 }
+
+#[test]
+fn a_log_that_cannot_be_read_is_no_log_that_ends() {
+    use plimsoll::simulated::{DiskOptions, SimulatedDisk, examine, open};
+
+    let disk = SimulatedDisk::new(DiskOptions::default());
+    let mut config = SegmentedWalConfig::default();
+    config.preparation = Preparation::None;
+    let mut wal = open(&disk, config).expect("a new log");
+    wal.append(&plimsoll::Record::new(RecordKind::PUT, vec![7; 3000])).expect("append");
+    wal.sync().expect("sync");
+    disk.end_process();
+    drop(wal);
+    let disk = disk.copy();
+    let found = examine(&disk, None).expect("whole");
+    let is_written = |name: &String| disk.read(name).is_some_and(|bytes| bytes.contains(&7));
+    let name = disk.names().into_iter().find(is_written).expect("the segment");
+    let mut bytes = disk.read(&name).expect("it is there");
+    let last = bytes.iter().rposition(|byte| *byte == 7).expect("the payload");
+    bytes[last] ^= 1;
+    disk.write(&name, bytes);
+
+    let payloads = Payloads::new(1, 64).expect("length");
+    let compared = compare(&mut found.records(Lsn::NONE), &payloads, &[]);
+    let Err(Mismatch::Unreadable { reason }) = compared else { panic!("{compared:?}") };
+    assert!(reason.contains("acknowledged records are lost"), "{reason}");
+}
