@@ -41,6 +41,7 @@ fn killed_processes_lose_nothing_and_the_directory_is_left_as_it_was() {
     assert_eq!((&found["format"], &found["seed"]), (&"plimsoll-torture/1".into(), &5.into()));
     assert!(found["cycles"].as_u64() > Some(1), "{found}");
     assert!(found["acknowledged_records"].as_u64() > Some(10), "{found}");
+    assert!(found["followed_records"].as_u64() > Some(10), "{found}");
     assert!(found["lost"].is_null(), "{found}");
 }
 

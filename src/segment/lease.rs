@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     chain::list_segments,
-    lease_store::{Held, LeaseStore, read_leases},
+    held::{Held, read_leases},
+    lease_store::LeaseStore,
     meta_store::read_meta,
     name::META_NAME,
 };

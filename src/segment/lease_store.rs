@@ -4,14 +4,15 @@
 use std::{io, path::Path, sync::Arc};
 
 use super::{
+    held::{End, Held, HeldState, read_leases},
     lease::{HeldBack, Lease, LeaseInfo},
     meta_store::MetaStore,
-    name::{lease_file_name, parse_lease_file_name},
+    name::lease_file_name,
 };
 use crate::{
     device::LogDirectory,
     error::{Result, WalError},
-    format::{FORMAT_VERSION, LEASE_LEN, LeaseProblem, LeaseRecord, Meta, is_lease_name},
+    format::{LeaseRecord, is_lease_name},
     lsn::Lsn,
     poison::Poison,
     sync::{Mutex, MutexGuard, lock},
@@ -36,33 +37,6 @@ struct Changing {
     closed: bool,
 }
 
-/// One lease.
-#[derive(Debug)]
-pub(super) struct Held {
-    name: String,
-    state: Mutex<HeldState>,
-    /// What its archiver has failed with, until it succeeds.
-    last_error: Mutex<Option<String>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct HeldState {
-    position: Lsn,
-    /// The position that its file states.
-    stored: Lsn,
-    budget_bytes: u64,
-    dropped: bool,
-    in_use: bool,
-    /// Released, or the log is closed: no handle can do anything any more.
-    end: Option<End>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Released,
-    Closed,
-}
-
 /// What the leases leave of a truncation.
 #[derive(Debug)]
 pub(super) struct Way {
@@ -78,95 +52,6 @@ pub(super) struct Way {
 pub(super) struct Still<'a> {
     store: &'a LeaseStore,
     _changing: MutexGuard<'a, Changing>,
-}
-
-/// Reads the leases in a directory, by name.
-///
-/// # Errors
-///
-/// [`WalError::LeaseDamaged`] for a file that is damaged, of another log, or misnamed.
-pub(super) fn read_leases(directory: &LogDirectory, meta: &Meta) -> Result<Vec<Held>> {
-    let mut names = directory.names()?;
-    names.retain(|name| parse_lease_file_name(name).is_some());
-    names.sort_unstable();
-    let mut leases = Vec::new();
-    for file_name in names {
-        let path = directory.join(&file_name);
-        let read = directory.read_small(&file_name, LEASE_LEN as u64 + 1);
-        // Released a moment ago, if this is no writer that asks.
-        let Some(bytes) = read.map_err(WalError::io("read", &path))? else { continue };
-        let damaged = |problem: &str| WalError::LeaseDamaged {
-            path: path.clone(),
-            problem: problem.to_owned(),
-        };
-        let record = LeaseRecord::decode(&bytes).map_err(|problem| match problem {
-            LeaseProblem::Damaged(problem) => damaged(problem),
-            LeaseProblem::Version(found) => WalError::UnsupportedVersion {
-                path: path.clone(),
-                found,
-                supported: FORMAT_VERSION,
-            },
-        })?;
-        if lease_file_name(&record.name) != file_name {
-            return Err(damaged("the name in it is another one; a file was renamed or copied"));
-        }
-        if record.log_id != meta.log_id {
-            return Err(damaged("it belongs to another log"));
-        }
-        leases.push(Held::of(record, meta.retention_floor));
-    }
-    Ok(leases)
-}
-
-/// Fails where an opening would because of a lease.
-#[cfg(feature = "simulated")]
-pub(crate) fn check_leases(directory: &LogDirectory, meta: &Meta) -> Result<()> {
-    read_leases(directory, meta).map(drop)
-}
-
-impl Held {
-    fn of(record: LeaseRecord, floor: Lsn) -> Self {
-        let state = HeldState {
-            position: record.position,
-            stored: record.position,
-            budget_bytes: record.budget_bytes,
-            // What it held is gone: a file of an earlier time was put back.
-            dropped: record.dropped || record.position < floor,
-            in_use: false,
-            end: None,
-        };
-        Self { name: record.name, state: Mutex::new(state), last_error: Mutex::default() }
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The handle is gone.
-    pub(super) fn hand_back(&self) {
-        lock(&self.state).in_use = false;
-    }
-
-    pub(super) fn info(&self, held_bytes: impl Fn(Lsn) -> u64) -> LeaseInfo {
-        let state = *lock(&self.state);
-        LeaseInfo {
-            name: self.name.clone(),
-            position: state.position,
-            budget_bytes: state.budget_bytes,
-            held_bytes: if state.dropped { 0 } else { held_bytes(state.position) },
-            dropped: state.dropped,
-            in_use: state.in_use,
-            last_error: lock(&self.last_error).clone(),
-        }
-    }
-
-    pub(super) fn note_error(&self, problem: Option<String>) {
-        *lock(&self.last_error) = problem;
-    }
-
-    fn is_dropped(&self) -> bool {
-        lock(&self.state).dropped
-    }
 }
 
 impl LeaseStore {

@@ -6,6 +6,7 @@ mod catalog;
 mod chain;
 mod context;
 mod disposal;
+mod held;
 mod lease;
 mod lease_store;
 mod meta_store;
@@ -24,11 +25,11 @@ pub(crate) use chain::{
 };
 pub(crate) use context::SegmentContext;
 #[cfg(feature = "simulated")]
+pub(crate) use held::check_leases;
+#[cfg(feature = "simulated")]
 pub(crate) use lease::leases_of;
 pub use lease::{HeldBack, Lease, LeaseInfo, leases_in};
 pub(crate) use lease_store::LeaseStore;
-#[cfg(feature = "simulated")]
-pub(crate) use lease_store::check_leases;
 pub(crate) use meta_store::{MetaStore, read_meta};
 pub(crate) use name::{NamedRole, role_of, segment_name};
 pub(crate) use preparer::Preparer;

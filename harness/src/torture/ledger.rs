@@ -67,6 +67,8 @@ pub(super) enum Breach {
     OtherEnd { found: u64, expected: u64 },
     /// The log cannot be opened or read.
     Refused { reason: String },
+    /// Who followed it from outside was given something else than was written, or an error.
+    Followed { reason: String },
 }
 
 impl fmt::Display for Breach {
@@ -99,6 +101,7 @@ impl fmt::Display for Breach {
                 "opened again, the log ended at {found}, and at {expected} the time before"
             ),
             Self::Refused { reason } => write!(f, "the log is refused: {reason}"),
+            Self::Followed { reason } => write!(f, "following the log from outside: {reason}"),
         }
     }
 }
@@ -106,6 +109,28 @@ impl fmt::Display for Breach {
 impl Ledger {
     pub(super) fn len(&self) -> usize {
         self.kept.len()
+    }
+
+    /// The LSN of the next record, as far as openings have told.
+    pub(super) fn next_lsn(&self) -> u64 {
+        self.last_lsn + 1
+    }
+
+    /// Holds what was handed out as durable while the log was written against what it holds now;
+    /// returns how much that is.
+    ///
+    /// # Errors
+    /// A record that is not there, or another one.
+    pub(super) fn check_followed(&self, seen: &[(u64, Identity)]) -> Result<u64, Breach> {
+        let last_lsn = self.last_lsn;
+        for &(lsn, found) in seen.iter().filter(|(lsn, _)| *lsn >= self.floor) {
+            match self.kept.get(&lsn) {
+                Some(expected) if *expected == found => {}
+                Some(&expected) => return Err(Breach::Exchanged { lsn, found, expected }),
+                None => return Err(Breach::Lost { lsn, last_lsn }),
+            }
+        }
+        Ok(seen.len() as u64)
     }
 
     /// Holds what a log holds after a life against all that it has to hold, and remembers it: from
@@ -254,6 +279,22 @@ mod tests {
         let verdict = Verdict { unacknowledged: 0, ..verdict };
         assert_eq!(judge(&life, records[..4].to_vec()), Ok(verdict));
         assert_eq!(judge(&Testimony::default(), vec![]), Ok(Verdict::default()));
+    }
+
+    #[test]
+    fn what_was_followed_has_to_be_there() {
+        let (life, records) = life();
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.next_lsn(), 1);
+        let seen: Vec<_> = records.iter().map(|record| (record.lsn, record.identity)).collect();
+        let kept = records[..4].to_vec();
+        ledger.judge(&life, 1, kept.into_iter().map(Ok), &PAYLOADS).expect("honest");
+        assert_eq!((ledger.next_lsn(), ledger.check_followed(&seen[..4])), (5, Ok(4)));
+        let lost = Breach::Lost { lsn: 5, last_lsn: 4 };
+        assert_eq!(ledger.check_followed(&seen), Err(lost));
+        let other = [(2, seen[2].1)];
+        let exchanged = Breach::Exchanged { lsn: 2, found: other[0].1, expected: seen[1].1 };
+        assert_eq!(ledger.check_followed(&other), Err(exchanged));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! The victim is this program under a hidden verb; it says over a pipe what it was told. Who is
 //! right, the pipe or the log, is for `ledger` to judge, which knows neither.
 
+mod follower;
 mod ledger;
 mod life;
 mod records;
@@ -27,6 +28,7 @@ use crate::scratch::{Interrupts, Scratch};
 use crate::ticker::Ticker;
 use crate::workload;
 
+use follower::Follower;
 use ledger::{Breach, Ledger, Testimony};
 use life::{GaveUp, live};
 use records::{Payloads, Recovered};
@@ -214,10 +216,16 @@ impl Run<'_> {
             outstanding: if setup.clients == 0 { OWNER_OUTSTANDING } else { 1 },
             ..Testimony::default()
         };
-        let lived = live(self.command(log, setup), chance.moment(), told)?;
         let payloads = Payloads::new(self.summary.seed);
+        let (dir, keys) = (setup.config.dir.clone(), setup.config.keys.clone());
+        let follower = Follower::start(dir, keys, payloads, ledger.next_lsn());
+        let lived = live(self.command(log, setup), chance.moment(), told)?;
+        let followed = follower.stop();
         let close = chance.below(4) == 0;
         let recovery = recover(setup, ledger, &lived.testimony, &payloads, close)?;
+        let followed = followed.map_err(|reason| Breach::Followed { reason });
+        let followed = followed.and_then(|seen| ledger.check_followed(&seen));
+        self.summary.followed_records += followed.map_err(Trouble::Breach)?;
         // Its log was as it should be, and yet it gave up.
         match lived.end {
             Some(GaveUp::Full(reason)) => return Err(Trouble::Full(reason)),

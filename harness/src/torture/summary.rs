@@ -35,6 +35,8 @@ pub(super) struct Summary {
     pub(super) unacknowledged_records: u64,
     /// Records of earlier cycles that were compared once more.
     pub(super) compared_again: u64,
+    /// Records that somebody who followed the log from outside was given while the victim lived.
+    pub(super) followed_records: u64,
     /// Openings that discarded a torn tail.
     pub(super) torn_tails: u64,
     /// Openings that removed a segment that never held a record.
@@ -89,6 +91,8 @@ impl Summary {
              {} acknowledged records compared byte by byte, none lost, altered or out of place; {} \
              compared again later.\n\
              {} records found that nobody had been told of; nothing that nobody wrote.\n\
+             {} records followed from outside while they were written, each of them there \
+             afterwards.\n\
              Openings found {} torn tails, {} segments never used and {} truncations to finish; \
              the slowest took {:.1} ms.\n\
              {LIMITS}\n",
@@ -100,6 +104,7 @@ impl Summary {
             format_count(self.acknowledged_records),
             format_count(self.compared_again),
             format_count(self.unacknowledged_records),
+            format_count(self.followed_records),
             format_count(self.torn_tails),
             format_count(self.unused_segments),
             format_count(self.finished_truncations),
