@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{BenchDir, criterion, open_at_rest, put, read_bare};
+use common::{AlignedBuffer, BenchDir, CHUNK_BYTES, criterion, open_at_rest, put, read_bare};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use plimsoll::{SegmentedWal, SegmentedWalConfig, VerifyOnOpen};
 
@@ -110,6 +110,7 @@ fn open(c: &mut Criterion) {
     let total_bytes = env::var("PLIMSOLL_OPEN_BYTES").map_or(usual_bytes, |bytes| {
         bytes.parse().expect("PLIMSOLL_OPEN_BYTES is a number of bytes")
     });
+    let mut chunk = AlignedBuffer::of_huge_pages(CHUNK_BYTES);
     let mut group = c.benchmark_group(format!("open a log of {} MiB", total_bytes >> 20));
     group.sampling_mode(SamplingMode::Flat).warm_up_time(Duration::from_millis(1));
     for (name, ending) in [("closed", Ending::Closed), ("after a crash", Ending::Crashed)] {
@@ -122,7 +123,7 @@ fn open(c: &mut Criterion) {
         let segment_bytes = left.config.segment_size;
         if ending == Ending::Crashed {
             group.bench_function("bare O_DIRECT reads of one segment", |b| {
-                b.iter(|| read_bare(std::slice::from_ref(&newest), segment_bytes));
+                b.iter(|| read_bare(std::slice::from_ref(&newest), segment_bytes, &mut chunk));
             });
         } else if total_bytes <= READ_WHOLE_BYTES_MAX {
             group.bench_function("closed, reading everything", |b| {
@@ -130,7 +131,7 @@ fn open(c: &mut Criterion) {
             });
             let paths = left.segment_paths();
             group.bench_function("bare O_DIRECT reads of all segments", |b| {
-                b.iter(|| read_bare(&paths, u64::MAX));
+                b.iter(|| read_bare(&paths, u64::MAX, &mut chunk));
             });
         }
     }
