@@ -12,7 +12,6 @@ use common::{
     child::{Heard, Start},
     life::{self, Settings, Way},
     loop_mount::{run, skip},
-    replay,
     witness::Witness,
 };
 use plimsoll::{Durability, Engine, Preparation, SegmentedWal};
@@ -104,7 +103,9 @@ fn lived(dir: &Path, settings: Settings, under: &[String]) -> Result<String, Str
         last => return Err(format!("it ended with {last:?}")),
     };
     let wal = SegmentedWal::open(settings.config(dir)).map_err(|refused| refused.to_string())?;
-    witness.examine(wal.recovery().floor.get(), &replay(&wal))?;
+    let replayed = wal.replay().map_err(|refused| refused.to_string())?;
+    let records = replayed.collect::<Result<Vec<_>, _>>().map_err(|lost| lost.to_string())?;
+    witness.examine(wal.recovery().floor.get(), &records)?;
     Ok(outcome)
 }
 

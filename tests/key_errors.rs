@@ -18,7 +18,7 @@ use nix::{
 };
 use plimsoll::{
     CommitPolicy, GroupCommitter, KeyRing, Lsn, Record, RecordKind, SegmentedWal,
-    SegmentedWalConfig, WalError,
+    SegmentedWalConfig, VerifyOnOpen, WalError,
     simulated::{DiskOptions, SimulatedDisk, open, read},
 };
 
@@ -95,7 +95,14 @@ fn no_key_a_missing_key_a_wrong_key_and_tampering_are_four_errors() {
     segment.batches[0].frames[0].sealed[0] ^= 1;
     disk.write(SECOND, segment.encode());
     let right = ring(8, 0x88).with_older_key(7, [0x77; 32]).expect("memory");
-    for error in errors(&disk, Some(&right)) {
+    let mut everything = config(Some(right.clone()));
+    everything.verify_on_open = VerifyOnOpen::Everything;
+    let opening = open(&disk.copy(), everything).map(drop).expect_err("refused");
+    let wal = open(&disk.copy(), config(Some(right.clone()))).expect("closed in good order");
+    let replaying = wal.replay().expect("a log").filter_map(Result::err).next().expect("refused");
+    let reader = read(&disk, Some(&right), Lsn::NONE).expect("a log");
+    let reading = reader.filter_map(Result::err).next().expect("refused");
+    for error in [opening, replaying, reading] {
         assert!(
             matches!(&error, WalError::Tampered { path, lsn, .. }
                 if path.ends_with(SECOND) && lsn.get() == 3),

@@ -13,7 +13,7 @@ use std::{
 
 use plimsoll::{
     CommitPolicy, Durability, Engine, GroupCommitter, Level, Lsn, Preparation, Record, RecordKind,
-    SegmentedWal, SegmentedWalConfig, WalError,
+    SegmentedWal, SegmentedWalConfig, VerifyOnOpen, WalError,
 };
 
 use super::{key_ring, random::Random, seccomp, witness::Identity};
@@ -108,6 +108,10 @@ impl Settings {
         config.durability = self.durability;
         config.preparation = self.preparation;
         config.pipeline_depth = self.pipeline_depth;
+        // Half of them, so that every life is opened either way by somebody.
+        if self.number.is_multiple_of(2) {
+            config.verify_on_open = VerifyOnOpen::Everything;
+        }
         if is_encrypted(dir) { config.with_keys(key_ring()) } else { config }
     }
 }

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use plimsoll::{
-    KeyRing, LogRecord, Lsn, Preparation, Record, RecordKind, SegmentedWalConfig, WalError,
+    KeyRing, LogRecord, Lsn, Preparation, Record, RecordKind, SegmentedWalConfig, VerifyOnOpen,
+    WalError,
     simulated::{DiskOptions, SimulatedDisk, examine, open, read},
 };
 
@@ -151,8 +152,10 @@ impl Target {
                 };
             }
         };
+        self.check_newest_first(disk)?;
         let before = contents(disk);
-        match open(disk, self.config()) {
+        let everything = VerifyOnOpen::Everything;
+        match open(disk, SegmentedWalConfig { verify_on_open: everything, ..self.config() }) {
             Ok(_) => return Err(format!("opened, though recovery says {error}")),
             Err(opening) if opening.to_string() != error.to_string() => {
                 return Err(format!("opening says {opening}, recovery {error}"));
@@ -168,6 +171,20 @@ impl Target {
                 Err(format!("a reader has not seen that {error}"))
             }
             _ => Ok(Verdict::Refused(error)),
+        }
+    }
+
+    /// An opening that reads the newest segment only refuses what a reading refuses afterwards, unless
+    /// it has refused already. Every record of that reading is true.
+    fn check_newest_first(&self, disk: &SimulatedDisk) -> Result<(), String> {
+        let Ok(wal) = open(&disk.copy(), self.config()) else { return Ok(()) };
+        let reader = wal.replay().map_err(|error| error.to_string())?;
+        match reader.collect::<Result<Vec<_>, _>>() {
+            Ok(records) => {
+                self.compare(&records)?;
+                Err("opened by its newest segment and read, though recovery refuses".into())
+            }
+            Err(_) => Ok(()),
         }
     }
 
