@@ -23,9 +23,9 @@ pub(super) struct Tally {
     pub(super) records: u64,
     pub(super) batches: u64,
     pub(super) markers: u64,
-    pub(super) records_per_batch: Histogram<u64>,
-    pub(super) batch_bytes: Histogram<u64>,
-    pub(super) payload_bytes: Histogram<u64>,
+    pub(super) records_per_batch: Values,
+    pub(super) batch_bytes: Values,
+    pub(super) payload_bytes: Values,
     pub(super) kinds: Owners,
     pub(super) tenants: Owners,
     pub(super) vshards: Owners,
@@ -34,20 +34,15 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new() -> Result<Self, Failure> {
-        let histogram = || {
-            Histogram::new_with_max(VALUE_MAX, DIGITS)
-                .context("cannot make a histogram")
-                .map_err(Failure::Broken)
-        };
         Ok(Self {
             first_lsn: None,
             last_lsn: None,
             records: 0,
             batches: 0,
             markers: 0,
-            records_per_batch: histogram()?,
-            batch_bytes: histogram()?,
-            payload_bytes: histogram()?,
+            records_per_batch: Values::new()?,
+            batch_bytes: Values::new()?,
+            payload_bytes: Values::new()?,
             kinds: Owners::default(),
             tenants: Owners::default(),
             vshards: Owners::default(),
@@ -62,8 +57,8 @@ impl Tally {
             return;
         }
         self.batches += 1;
-        self.records_per_batch.saturating_record(batch.record_count);
-        self.batch_bytes.saturating_record(batch.len_bytes);
+        self.records_per_batch.add(batch.record_count);
+        self.batch_bytes.add(batch.len_bytes);
     }
 
     pub(super) fn add_record(&mut self, record: &SurveyedRecord<'_>) {
@@ -71,7 +66,7 @@ impl Tally {
         self.records += 1;
         self.first_lsn.get_or_insert(record.lsn.get());
         self.last_lsn = Some(record.lsn.get());
-        self.payload_bytes.saturating_record(payload_bytes);
+        self.payload_bytes.add(payload_bytes);
         for (owners, id) in [
             (&mut self.kinds, u64::from(record.kind.get())),
             (&mut self.tenants, record.tenant),
@@ -93,14 +88,37 @@ pub(super) struct Spread {
     pub(super) max: u64,
 }
 
-impl Spread {
-    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
-        Self {
-            count: histogram.len(),
-            mean: histogram.mean(),
-            p50: histogram.value_at_quantile(0.5),
-            p99: histogram.value_at_quantile(0.99),
-            max: histogram.max(),
+/// Values of which a spread is made: quantiles from a histogram, the rest exactly.
+pub(super) struct Values {
+    histogram: Histogram<u64>,
+    sum: u64,
+    max: u64,
+}
+
+impl Values {
+    fn new() -> Result<Self, Failure> {
+        let histogram = Histogram::new_with_max(VALUE_MAX, DIGITS)
+            .context("cannot make a histogram")
+            .map_err(Failure::Broken)?;
+        Ok(Self { histogram, sum: 0, max: 0 })
+    }
+
+    fn add(&mut self, value: u64) {
+        self.histogram.saturating_record(value);
+        self.sum += value;
+        self.max = self.max.max(value);
+    }
+
+    pub(super) fn spread(&self) -> Spread {
+        let count = self.histogram.len();
+        // A quantile stands for the values of its bucket, none of which is above the largest.
+        let quantile = |share| self.histogram.value_at_quantile(share).min(self.max);
+        Spread {
+            count,
+            mean: self.sum as f64 / count.max(1) as f64,
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            max: self.max,
         }
     }
 }
