@@ -94,7 +94,10 @@ impl<'a> Salvage<'a> {
         if number == 0 && segment.first_lsn.get() > self.plan.first_lsn {
             self.rebuild.met("the segment that held them is missing");
         }
-        let Ok(header) = segment.header() else { return };
+        let Ok(header) = segment.header() else {
+            self.last_number = self.last_number.map(|before| before + 1);
+            return;
+        };
         if Some(header.log_id) != self.plan.log_id {
             return;
         }
