@@ -366,6 +366,21 @@ pub enum WalError {
         lsn: Lsn,
     },
 
+    /// Records that were handed out as written, before they were durable, are not part of the log:
+    /// it was opened again without them and goes on with others under the same LSNs.
+    #[error(
+        "records from LSN {first_lsn} on were handed out before they were durable, and the log in \
+         {path} was opened again without them; undo what was done with them, and follow the log from \
+         LSN {first_lsn}",
+        path = path.display()
+    )]
+    NotKept {
+        /// The log's directory.
+        path: PathBuf,
+        /// The first LSN that was given out again.
+        first_lsn: Lsn,
+    },
+
     /// The records asked for were truncated away.
     #[error("LSN {requested} was truncated; the log starts at LSN {floor}")]
     Truncated {

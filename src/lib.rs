@@ -62,7 +62,7 @@ mod telemetry;
 mod wal;
 
 pub use append::WalStats;
-pub use committer::{Commit, CommitPolicy, GroupCommitter};
+pub use committer::{Commit, CommitPolicy, GroupCommitter, Tailer};
 pub use config::{Preparation, SegmentedWalConfig, VerifyOnOpen};
 pub use crypto::KeyRing;
 pub use device::{ActiveEngine, Durability, Engine, EngineReport, EngineTrial, Geometry};
@@ -70,8 +70,14 @@ pub use error::{Result, WalError};
 pub use level::{Buffered, Durable, Level, Written};
 pub use lsn::{Lsn, LsnRange};
 pub use record::{KnownKinds, LogRecord, MAX_PAYLOAD_BYTES, Record, RecordHeader, RecordKind};
-pub use replay::{Discarded, RecoveryReport, WalReader};
-pub use segment::{HeldBack, Lease, LeaseInfo, SegmentInfo, TruncateOutcome, leases_in};
+pub use replay::{
+    DirectoryTailer, Discarded, Page, ParallelOptions, ParallelReader, RecordFilter, RecordHead,
+    RecordRef, RecoveryReport, WalReader,
+};
+pub use segment::{
+    ArchiveError, Archiver, HeldBack, Lease, LeaseInfo, SealedSegment, SegmentInfo,
+    TruncateOutcome, leases_in,
+};
 pub use telemetry::{CommitPace, HistogramSummary, WalCounters, WalHistogram, WalHistograms};
 pub use wal::SegmentedWal;
 

@@ -58,6 +58,8 @@ pub enum Sabotage {
     IgnoreLaterClaims,
     /// A truncation does not wait until the positions of leases are on disk. For the test of leases.
     LeaseWrittenLate,
+    /// Payloads are passed over where nobody vouches for the batch.
+    SkipUnvouched,
     /// A waiter remembers the moment from which it waits after it has looked, not before.
     #[cfg(shuttle)]
     LookBeforeRemembering,
@@ -94,6 +96,12 @@ pub enum Sabotage {
     /// Whoever has nothing to write sleeps without looking whether the log was closed.
     #[cfg(shuttle)]
     AdvanceAClosedLog,
+    /// Tasks that follow the log are not woken.
+    #[cfg(shuttle)]
+    TailersSleepOn,
+    /// A task that follows the log leaves its waker and does not look once more.
+    #[cfg(shuttle)]
+    TailersLookOnce,
     /// A waiter that finds the log closed does not look again whether its record is durable.
     #[cfg(shuttle)]
     OneLookAtAClosedLog,
@@ -128,7 +136,7 @@ impl Sabotage {
 
     /// Those that need several threads to show: for the schedules to catch.
     #[cfg(shuttle)]
-    pub const BETWEEN_THREADS: [Self; 13] = [
+    pub const BETWEEN_THREADS: [Self; 15] = [
         Self::LookBeforeRemembering,
         Self::NoSecondLook,
         Self::PublishEarly,
@@ -142,6 +150,8 @@ impl Sabotage {
         Self::CloseInAHurry,
         Self::AdvanceAClosedLog,
         Self::OneLookAtAClosedLog,
+        Self::TailersSleepOn,
+        Self::TailersLookOnce,
     ];
 
     /// Those that the tests of encryption have to catch.

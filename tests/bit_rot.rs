@@ -1,13 +1,14 @@
 //! Every single-bit flip and every truncation of a small log that was closed in good order, sorted
 //! into the verdict that `docs/durability.md` gives for the place it hits. None is ever silent: the
-//! log is refused, or nothing that a reader sees has changed.
+//! log is refused, or nothing that a reader sees has changed. An opening that reads everything and one
+//! that reads the least, with the reading after it, come to the same verdict.
 
 mod common;
 
 use common::{key_ring, put};
 use plimsoll::{
-    KeyRing, LogRecord, Lsn, Preparation, SegmentedWalConfig, WalError,
-    simulated::{DiskOptions, SimulatedDisk, examine, open},
+    KeyRing, LogRecord, Lsn, Preparation, SegmentedWalConfig, VerifyOnOpen, WalError,
+    simulated::{DiskOptions, SimulatedDisk, examine, examine_as, open},
 };
 
 const BLOCK_BYTES: usize = 512;
@@ -64,21 +65,36 @@ fn closed_log(encrypted: bool, preparation: Preparation) -> Log {
 }
 
 impl Log {
-    /// What opening says of the log with this content in a file.
+    /// What opening and reading say of the log with this content in a file.
     fn verdict(&self, name: &str, content: Vec<u8>) -> Verdict {
         let disk = self.disk.copy();
         disk.write(name, content);
-        let found = match examine(&disk, self.keys.as_ref()) {
-            Ok(found) => found,
-            Err(WalError::HeaderDamaged { .. }) => return Verdict::HeaderDamaged,
-            Err(WalError::MetaDamaged { .. }) => return Verdict::MetaDamaged,
-            Err(WalError::ChainBroken { .. }) => return Verdict::ChainBroken,
-            Err(WalError::AcknowledgedDataLost { .. }) => return Verdict::AcknowledgedDataLost,
-            Err(error) => panic!("no verdict for one damaged place: {error}"),
+        let read = |verify| {
+            let found = examine_as(&disk, self.keys.as_ref(), verify)?;
+            let records: Result<Vec<_>, _> = found.records(Lsn::NONE).collect();
+            if verify == VerifyOnOpen::Everything {
+                return Ok(records.expect("what recovery has read is readable"));
+            }
+            records
         };
-        let records: Result<Vec<_>, _> = found.records(Lsn::NONE).collect();
-        assert!(records.expect("readable") == self.records, "silently different");
-        Verdict::Whole
+        let verdict = self.sort(read(VerifyOnOpen::Everything));
+        let by_reading = self.sort(read(VerifyOnOpen::Newest));
+        assert_eq!(by_reading, verdict, "whoever reads less when it opens, reads it later");
+        verdict
+    }
+
+    fn sort(&self, read: Result<Vec<LogRecord>, WalError>) -> Verdict {
+        match read {
+            Ok(records) => {
+                assert!(records == self.records, "silently different");
+                Verdict::Whole
+            }
+            Err(WalError::HeaderDamaged { .. }) => Verdict::HeaderDamaged,
+            Err(WalError::MetaDamaged { .. }) => Verdict::MetaDamaged,
+            Err(WalError::ChainBroken { .. }) => Verdict::ChainBroken,
+            Err(WalError::AcknowledgedDataLost { .. }) => Verdict::AcknowledgedDataLost,
+            Err(error) => panic!("no verdict for one damaged place: {error}"),
+        }
     }
 
     fn is_newest(&self, name: &str) -> bool {

@@ -10,8 +10,8 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use common::TestDir;
 use plimsoll::{
     Durability, Engine, KeyRing, LogRecord, Lsn, Preparation, Record, RecordKind,
-    SegmentedWalConfig, WalError,
-    simulated::{DiskOptions, SimulatedDisk, examine, open, read},
+    SegmentedWalConfig, VerifyOnOpen, WalError,
+    simulated::{DiskOptions, Examined, SimulatedDisk, examine, examine_as, open, read},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -74,6 +74,7 @@ fn config(keys: Option<&KeyRing>) -> SegmentedWalConfig {
     let mut config = SegmentedWalConfig::default();
     (config.buffer_size, config.segment_size) = (4096, 4096);
     config.preparation = Preparation::None;
+    config.verify_on_open = VerifyOnOpen::Everything;
     config.keys = keys.cloned();
     config
 }
@@ -107,6 +108,10 @@ fn log_of(batches: &[Vec<usize>], keys: Option<&KeyRing>, close: bool) -> (Simul
     (disk.copy(), count)
 }
 
+fn read_all(found: &Examined) -> Result<Vec<LogRecord>, WalError> {
+    found.records(Lsn::NONE).collect()
+}
+
 fn is_prefix(records: &[LogRecord], batches: &[Vec<usize>]) -> bool {
     let lens = batches.iter().flatten();
     records.iter().zip(lens).enumerate().all(|(index, (record, len))| {
@@ -129,6 +134,8 @@ proptest! {
         let (disk, count) = log_of(&batches, keys.as_ref(), close);
         damages.iter().for_each(|(file, damage)| apply(&disk, *file, damage));
         let opening = open(&disk.copy(), config(keys.as_ref()));
+        let newest = examine_as(&disk, keys.as_ref(), VerifyOnOpen::Newest);
+        let read_after = newest.as_ref().map(read_all);
         match examine(&disk, keys.as_ref()) {
             Ok(found) => {
                 let records = found.records(Lsn::NONE).collect::<Result<Vec<_>, _>>();
@@ -142,8 +149,15 @@ proptest! {
                     let read = read.collect::<Result<Vec<_>, _>>().expect("not refused");
                     prop_assert!(read == records, "a reader gets other records");
                 }
+                let found_by_less = &newest.as_ref().expect("not refused").report;
+                prop_assert_eq!(found_by_less.last_lsn, found.report.last_lsn);
+                prop_assert_eq!(found_by_less.segments, found.report.segments);
+                let read_after = read_after.expect("not refused").expect("not refused");
+                prop_assert!(read_after == records, "an opening that reads less, others");
             }
             Err(refusal) => {
+                // An opening that reads less refuses it, or whoever reads after it.
+                prop_assert!(!matches!(read_after, Ok(Ok(_))), "{}", refusal);
                 let opening = opening.map(drop).expect_err("refused as well");
                 prop_assert_eq!(opening.to_string(), refusal.to_string());
             }
@@ -189,6 +203,7 @@ proptest! {
         field in select(vec![
             "alignment", "buffer_size", "segment_size", "commit_window", "pipeline_depth",
             "prepared_segments", "idle_marker_after", "engine", "durability", "preparation",
+            "verify_on_open",
         ]),
         value in prop_oneof![
             any::<i64>().prop_map(|n| n.to_string()),

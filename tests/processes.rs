@@ -26,7 +26,7 @@ use common::{
     replay, segment_paths,
     witness::{Identity, Witness, genuine},
 };
-use plimsoll::{Engine, LogRecord, Lsn, SegmentedWal, WalError};
+use plimsoll::{DirectoryTailer, Engine, LogRecord, Lsn, SegmentedWal, WalError};
 
 /// Repeats a run that failed.
 const SEED: &str = "PLIMSOLL_PROCESSES_SEED";
@@ -232,6 +232,17 @@ fn reads_beside_writers(kind: &str) {
     let log_dir = dir.path().join(kind);
     let beside = Beside::default();
     let mut seen = Seen::default();
+    beside_writers(&log_dir, &beside, || {
+        read_to_the_end(&log_dir, &beside, &mut seen, &mut random);
+    });
+    let Seen { pages, truncated, nothing_yet, .. } =
+        seen.hold_against(&log_dir, beside, &mut random);
+    println!("{kind}: {pages} pages, {truncated} overtaken, {nothing_yet} too early");
+    assert!(pages > LIVES && truncated > 0, "nothing was beside it");
+}
+
+/// Does something again and again, as long as writers live in other processes.
+fn beside_writers(log_dir: &Path, beside: &Beside, mut reads: impl FnMut()) {
     let mut for_writers = Random::from_env(SEED);
     thread::scope(|scope| {
         let writers = scope.spawn(|| {
@@ -243,28 +254,32 @@ fn reads_beside_writers(kind: &str) {
                 }
             }
             let _end = End(&beside.ended);
-            write(&log_dir, &beside, &mut for_writers);
+            write(log_dir, beside, &mut for_writers);
         });
         while !beside.ended.load(Ordering::Acquire) {
-            read_to_the_end(&log_dir, &beside, &mut seen, &mut random);
+            reads();
         }
         writers.join().expect("the writers' side");
     });
+}
 
-    let wal = open(&Settings::drawn(&mut random).config(&log_dir));
-    let (floor, records) = (wal.recovery().floor.get(), replay(&wal));
-    let witness = beside.witness.into_inner().expect("no panic");
-    witness.examine(floor, &records).expect("nothing is lost");
-    let kept: BTreeMap<_, _> = genuine(floor, &records).expect("genuine").into_iter().collect();
-    for (lsn, identity) in seen.records.range(floor..) {
-        assert_eq!(kept.get(lsn), Some(identity), "the reader saw {lsn}, which nobody appended");
+impl Seen {
+    /// Whoever read beside the writers saw what is in the log, and that is what was promised.
+    fn hold_against(self, log_dir: &Path, beside: Beside, random: &mut Random) -> Self {
+        let wal = open(&Settings::drawn(random).config(log_dir));
+        let (floor, records) = (wal.recovery().floor.get(), replay(&wal));
+        let witness = beside.witness.into_inner().expect("no panic");
+        witness.examine(floor, &records).expect("nothing is lost");
+        let kept: BTreeMap<_, _> = genuine(floor, &records).expect("genuine").into_iter().collect();
+        for (lsn, identity) in self.records.range(floor..) {
+            assert_eq!(
+                kept.get(lsn),
+                Some(identity),
+                "the reader saw {lsn}, which nobody appended"
+            );
+        }
+        self
     }
-    let Seen { records, pages, truncated, nothing_yet } = &seen;
-    println!(
-        "{kind}: {pages} pages, {} records, {truncated} overtaken, {nothing_yet} too early",
-        records.len()
-    );
-    assert!(*pages > LIVES && *truncated > 0, "nothing was beside it");
 }
 
 #[test]
@@ -275,4 +290,97 @@ fn a_reader_beside_writers_sees_what_they_appended_and_nothing_else() {
 #[test]
 fn so_does_one_with_a_key() {
     reads_beside_writers("sealed");
+}
+
+/// Tailers that live as long as the writers all together, and begin anew only where they are told
+/// that they were overtaken.
+struct Followers<'a> {
+    log_dir: &'a Path,
+    written: bool,
+    tailer: Option<DirectoryTailer>,
+    from: Lsn,
+    seen: Seen,
+    page: Vec<LogRecord>,
+}
+
+impl Followers<'_> {
+    /// Takes what comes within a moment; as long as the writers live there is always more.
+    fn follow(&mut self, beside: &Beside) {
+        let keys = is_encrypted(self.log_dir).then(key_ring);
+        let promised = beside.witness.lock().expect("no panic").last_promised();
+        let Some(tailer) = &mut self.tailer else {
+            let open = match self.written {
+                true => DirectoryTailer::open_written,
+                false => DirectoryTailer::open,
+            };
+            match open(self.log_dir, keys.as_ref(), self.from) {
+                Ok(tailer) => self.tailer = Some(tailer),
+                Err(WalError::Truncated { floor, .. }) => self.from = floor,
+                Err(WalError::MetaDamaged { .. } | WalError::Io { .. }) if promised == 0 => {
+                    self.seen.nothing_yet += 1;
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => panic!("from {}: {error:?}", self.from),
+            }
+            return;
+        };
+        match tailer.next_timeout(Duration::from_millis(5)) {
+            Ok(Some(record)) => {
+                assert!(self.from == Lsn::NONE || record.lsn() == self.from);
+                self.from = record.lsn().next();
+                self.page.push(record);
+                // Now and then it is late.
+                if self.from.get().is_multiple_of(1000) {
+                    thread::sleep(Duration::from_millis(1500));
+                }
+            }
+            Ok(None) => {}
+            Err(WalError::Truncated { requested, floor }) => {
+                assert!(requested >= self.from && requested < floor, "{requested} {floor}");
+                self.end_page();
+                self.seen.truncated += 1;
+                (self.tailer, self.from) = (None, floor);
+            }
+            Err(error) => panic!("from {}, {promised} promised: {error:?}", self.from),
+        }
+    }
+
+    fn end_page(&mut self) {
+        if let Some(first) = self.page.first().map(LogRecord::lsn) {
+            self.seen.take(first.get(), &std::mem::take(&mut self.page));
+        }
+    }
+}
+
+/// Followers in this process beside writers in others. Nobody cuts the power, so that what was
+/// written is kept.
+fn follows_beside_writers(kind: &str, written: bool) {
+    let mut random = Random::from_env(SEED);
+    let dir = TestDir::new(&format!("followed-{written}-{kind}"));
+    let log_dir = dir.path().join(kind);
+    let beside = Beside::default();
+    let (tailer, from, seen, page) = (None, Lsn::NONE, Seen::default(), Vec::new());
+    let mut followers = Followers { log_dir: &log_dir, written, tailer, from, seen, page };
+    beside_writers(&log_dir, &beside, || followers.follow(&beside));
+
+    // What the last of them left behind is promised once the log has been opened again.
+    let promised = open(&Settings::drawn(&mut random).config(&log_dir)).durable_lsn();
+    while followers.from <= promised {
+        followers.follow(&beside);
+    }
+    followers.end_page();
+    let Seen { records, pages, truncated, .. } =
+        followers.seen.hold_against(&log_dir, beside, &mut random);
+    println!("{kind}: {} records in {pages} stretches, {truncated} times overtaken", records.len());
+    assert!(records.len() > 1000 && truncated > 0, "nothing was beside it");
+}
+
+#[test]
+fn a_tailer_beside_writers_sees_what_is_durable_and_nothing_else() {
+    follows_beside_writers("clear", false);
+}
+
+#[test]
+fn so_does_one_with_a_key_and_of_what_is_written() {
+    follows_beside_writers("sealed", true);
 }

@@ -1,12 +1,16 @@
 //! Every row of "The decision" in `docs/durability.md`, on a log that was made to fit it: what a
-//! read-only recovery says, what an opening says, and that a refusal changes nothing.
+//! read-only recovery says, what an opening says, and that a refusal changes nothing. Both read
+//! everything; what an opening that reads less does not refuse, reading after it does.
 
 mod common;
 
+use std::mem::discriminant;
+
 use common::{key_ring, put};
 use plimsoll::{
-    KeyRing, Lsn, Preparation, RecoveryReport, SegmentedWal, SegmentedWalConfig, WalError,
-    simulated::{DiskOptions, SimulatedDisk, examine, open, read},
+    KeyRing, Lsn, Preparation, RecoveryReport, SegmentedWal, SegmentedWalConfig, VerifyOnOpen,
+    WalError,
+    simulated::{DiskOptions, SimulatedDisk, examine, examine_as, open, read},
 };
 
 const BLOCK_BYTES: usize = 512;
@@ -16,6 +20,7 @@ fn config(keys: Option<KeyRing>) -> SegmentedWalConfig {
     let mut config = SegmentedWalConfig::default();
     config.segment_size = 4 << 10;
     config.preparation = Preparation::Zero;
+    config.verify_on_open = VerifyOnOpen::Everything;
     config.keys = keys;
     config
 }
@@ -72,8 +77,13 @@ fn found(disk: &SimulatedDisk, keys: Option<KeyRing>, last: u64) -> RecoveryRepo
     assert_eq!(found.report.last_lsn, Lsn::new(last));
     let records = found.records(Lsn::NONE).collect::<Result<Vec<_>, _>>().expect("readable");
     assert_eq!(records.len() as u64, last);
-    let wal = open(&disk.copy(), config(keys)).expect("not refused");
+    let wal = open(&disk.copy(), config(keys.clone())).expect("not refused");
     assert_eq!(*wal.recovery(), found.report);
+    let newest = examine_as(disk, keys.as_ref(), VerifyOnOpen::Newest).expect("not refused");
+    let mut report = newest.report.clone();
+    report.verified_from = found.report.verified_from;
+    assert_eq!(report, found.report, "reading less finds the same");
+    assert!(newest.records(Lsn::NONE).map(|record| record.expect("readable")).eq(records));
     found.report
 }
 
@@ -86,9 +96,14 @@ fn refused(disk: &SimulatedDisk, keys: Option<KeyRing>) -> WalError {
         names.into_iter().map(|name| (disk.read(&name), name)).collect::<Vec<_>>()
     };
     let before = contents(disk);
-    let opening = open(disk, config(keys)).map(drop).expect_err("refused");
+    let opening = open(disk, config(keys.clone())).map(drop).expect_err("refused");
     assert_eq!(opening.to_string(), error.to_string());
     assert_eq!(contents(disk), before, "a refusal changes nothing");
+    let later = match examine_as(disk, keys.as_ref(), VerifyOnOpen::Newest) {
+        Ok(found) => found.records(Lsn::NONE).find_map(Result::err).expect("refused by reading"),
+        Err(error) => error,
+    };
+    assert_eq!(discriminant(&later), discriminant(&error), "{later} and {error}");
     error
 }
 

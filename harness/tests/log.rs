@@ -350,9 +350,9 @@ fn verify_names_the_row_of_the_table() {
         assert_eq!((&*found, &*found_row, found_code), (verdict, row, code), "{name}: {document}");
         document
     };
-    closed_log(config(&shop.path("closed")), 60);
+    closed_log(config(&shop.path("closed")), 120);
     let document = expect("closed", &[], "whole", "clean_end", 0);
-    assert_eq!((number(&document, "last_lsn"), &document["clean_close"]), (60, &true.into()));
+    assert_eq!((number(&document, "last_lsn"), &document["clean_close"]), (120, &true.into()));
 
     let torn = killed_log(&shop, "torn", &[100, 9000], None);
     edit(&torn.join(FIRST), |content| content[3 * BLOCK..4 * BLOCK].fill(0));
@@ -433,6 +433,10 @@ fn the_sums_of_stat_are_the_files() {
     assert_eq!((number(&stat, "records"), number(&stat, "batches")), (60, 20));
     let mean = stat["records_per_batch"]["mean"].as_f64().expect("a mean");
     assert!((mean - 3.0).abs() < 1e-9 && number(&stat["records_per_batch"], "p99") == 3);
+    let batch_bytes = &stat["batch_bytes"];
+    assert_eq!(batch_bytes["mean"].as_f64(), Some(4096.0), "{batch_bytes}");
+    let longest = records.iter().map(|record| record.payload().len()).max();
+    assert_eq!(number(&stat["payload_bytes"], "max") as usize, longest.expect("records"));
     let of_tenant = |tenant: u64| -> (u64, u64) {
         let theirs = records.iter().filter(|record| record.tenant() == tenant);
         let bytes: usize = theirs.clone().map(|record| record.payload().len()).sum();
@@ -491,7 +495,7 @@ fn diff_compares_records_and_not_files() {
     assert!(text.stdout.starts_with("DIFFERENT, first at LSN 31: the payload is "), "{text:?}");
     let mut ids = SegmentedWal::open(config(&shop.path("d"))).expect("a new log");
     ids.append(&record(1).tenant(99)).expect("append");
-    drop(ids);
+    ids.close().expect("close");
     let first = json(&shop.run(&["log", "diff", "d", "a", "--json"]))["first_difference"].clone();
     assert_eq!(
         (&first["field"], &first["a"], &first["b"]),
@@ -504,7 +508,7 @@ fn what_holds_a_segment_is_said() {
     let Some(shop) = workshop() else { return };
     let dir = shop.path("a");
     let mut wal = SegmentedWal::open(config(&dir)).expect("a new log");
-    fill(&mut wal, 60);
+    fill(&mut wal, 120);
     let reasons = |options: &[&str]| -> Vec<String> {
         let words: Vec<&str> = ["log", "why-retained", "a", "--json"]
             .into_iter()
@@ -524,6 +528,20 @@ fn what_holds_a_segment_is_said() {
         text.contains("truncate_before") && text.contains("the writer appends to it"),
         "{text}"
     );
+
+    let lease = wal.lease("replica-2", Lsn::new(2), 10 << 20).expect("a lease");
+    let document = json(&shop.run(&["log", "why-retained", "a", "--json"]));
+    let oldest = &document["segments"][0];
+    assert_eq!(
+        (&oldest["reason"], &oldest["leases"][0]["name"]),
+        (&"lease".into(), &"replica-2".into())
+    );
+    assert_eq!(number(&oldest["leases"][0], "budget_bytes"), 10 << 20);
+    let hex = shop.run(&["log", "dump", "a", "--format", "hex"]).stdout;
+    let held = support::names(&dir).into_iter().find(|name| name.starts_with("lease-"));
+    let held = held.expect("the lease's file");
+    assert!(reassembled(&hex)[&held] == fs::read(dir.join(&held)).expect("readable"));
+    lease.release().expect("released");
 
     let before = shop.path("before");
     copy(&dir, &before);

@@ -7,6 +7,7 @@ mod driver;
 mod idle;
 mod lead;
 mod state;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod wakers;
@@ -20,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::commit::Commit;
+pub use self::{commit::Commit, tail::Tailer};
 use self::{
     state::{Patience, Shared},
     window::CommitWindow,
@@ -34,7 +35,9 @@ use crate::{
     lsn::{Lsn, LsnRange},
     record::{Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
-    segment::{Lease, LeaseInfo, SegmentInfo, TruncateOutcome},
+    segment::{
+        ArchiveError, Archiver, Lease, LeaseInfo, SealedSegment, SegmentInfo, TruncateOutcome,
+    },
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -334,6 +337,17 @@ impl GroupCommitter {
         self.shared().log.replay(from, self.durable_lsn())
     }
 
+    /// Follows the log from `from` on ([`Lsn::NONE`]: from the oldest record kept): durable records, and
+    /// those that become so.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Truncated`] below the oldest record kept, [`WalError::NotAppended`] beyond the LSN
+    /// that the next record gets, [`WalError::Closed`] and [`WalError::Poisoned`].
+    pub fn tail(&self, from: Lsn) -> Result<Tailer> {
+        Tailer::new(Arc::clone(&self.inner.shared), from)
+    }
+
     /// Gives up sealed segments; see [`SegmentedWal::truncate_before`].
     ///
     /// # Errors
@@ -367,6 +381,20 @@ impl GroupCommitter {
     /// As there.
     pub fn release_lease(&self, name: &str) -> Result<()> {
         self.shared().log.release_lease(name)
+    }
+
+    /// Has every sealed segment archived before it may be retired; see [`SegmentedWal::archive`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn archive(
+        &self,
+        name: &str,
+        budget_bytes: u64,
+        callback: impl FnMut(&SealedSegment) -> Result<(), ArchiveError> + Send + 'static,
+    ) -> Result<Archiver> {
+        self.shared().log.archive(name, budget_bytes, callback)
     }
 
     /// Seals later segments with the current key of `keys`; see [`SegmentedWal::rotate_keys`].

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    wakers::{TaskWakers, wake_tasks},
+    wakers::{TailWakers, TaskWakers, wake_tailers, wake_tasks},
     window::CommitWindow,
 };
 use crate::{
@@ -61,6 +61,8 @@ pub(super) struct Shared {
     pub(super) driver_wake: Condvar,
     written_tasks: Mutex<TaskWakers>,
     durable_tasks: Mutex<TaskWakers>,
+    /// Tasks that follow the log.
+    pub(super) tail_tasks: Mutex<TailWakers>,
 }
 
 pub(super) struct State {
@@ -142,6 +144,7 @@ impl Shared {
             driver_wake: Condvar::new(),
             written_tasks: Mutex::new(TaskWakers::new(durable_lsn)),
             durable_tasks: Mutex::new(TaskWakers::new(durable_lsn)),
+            tail_tasks: Mutex::default(),
             log,
         }
     }
@@ -195,6 +198,11 @@ impl Shared {
         self.progress.notify_all();
         wake_tasks(&self.written_tasks, self.reached(Reach::Written), failed);
         wake_tasks(&self.durable_tasks, self.reached(Reach::Durable), failed);
+        #[cfg(shuttle)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::TailersSleepOn) {
+            return;
+        }
+        wake_tailers(&self.tail_tasks, self.reached(Reach::Durable), failed);
     }
 
     /// The tasks that wait for records to get so far.

@@ -69,6 +69,53 @@ pub(super) fn wake_tasks(tasks: &Mutex<TaskWakers>, reached_lsn: Lsn, failed: bo
     }
 }
 
+/// The wakers of tasks that follow the log, one for each tailer that awaits something.
+#[derive(Debug, Default)]
+pub(super) struct TailWakers {
+    waiting: Vec<TailWaker>,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct TailWaker {
+    tailer: u64,
+    /// The first LSN it has not seen.
+    lsn: Lsn,
+    waker: Waker,
+}
+
+impl TailWakers {
+    /// Names a tailer.
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Remembers that a tailer awaits `lsn`. Its waker of before, if there is one, is stale.
+    pub(super) fn register(&mut self, tailer: u64, lsn: Lsn, waker: &Waker) {
+        self.forget(tailer);
+        self.waiting.push(TailWaker { tailer, lsn, waker: waker.clone() });
+    }
+
+    /// The tailer is gone, or awaits nothing any more.
+    pub(super) fn forget(&mut self, tailer: u64) {
+        self.waiting.retain(|known| known.tailer != tailer);
+    }
+}
+
+/// Wakes the tailers that have something to read, or all of them when the log has failed or ends.
+/// Outside the lock: a waker may do anything. Without tailers it is a look under an uncontended lock.
+pub(super) fn wake_tailers(tailers: &Mutex<TailWakers>, durable_lsn: Lsn, all: bool) {
+    let mut tailers = lock(tailers);
+    if tailers.waiting.is_empty() {
+        return;
+    }
+    let ready = |known: &mut TailWaker| all || known.lsn <= durable_lsn;
+    let woken: Vec<_> = tailers.waiting.extract_if(.., ready).collect();
+    drop(tailers);
+    woken.into_iter().for_each(|known| known.waker.wake());
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -107,6 +154,26 @@ mod tests {
         assert_eq!(woken(), [1; 10], "a failure wakes the rest");
         lock(&tasks).register(Lsn::new(3), Waker::noop());
         assert!(lock(&tasks).slots.is_empty(), "long durable: not kept");
+    }
+
+    #[test]
+    fn tailers_that_have_something_to_read_are_woken_once() {
+        let counts: Vec<_> = (0..3).map(|_| Arc::new(Count::default())).collect();
+        let tailers = Mutex::new(TailWakers::default());
+        let ids: Vec<_> = counts.iter().map(|_| lock(&tailers).next_id()).collect();
+        for ((count, id), lsn) in counts.iter().zip(&ids).zip([5, 9, 9]) {
+            let waker = Waker::from(Arc::clone(count));
+            lock(&tailers).register(*id, Lsn::new(1), Waker::noop());
+            lock(&tailers).register(*id, Lsn::new(lsn), &waker);
+        }
+        let woken = || counts.iter().map(|c| c.0.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        wake_tailers(&tailers, Lsn::new(6), false);
+        wake_tailers(&tailers, Lsn::new(7), false);
+        assert_eq!(woken(), [1, 0, 0]);
+        lock(&tailers).forget(ids[2]);
+        wake_tailers(&tailers, Lsn::new(7), true);
+        assert_eq!(woken(), [1, 1, 0], "the log ends, and one tailer is gone");
+        assert!(lock(&tailers).waiting.is_empty());
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod aead;
 mod key_ring;
 mod segment_cipher;
 
-pub(crate) use aead::BadTag;
 pub use key_ring::KeyRing;
 pub(crate) use key_ring::MasterKey;
 pub(crate) use segment_cipher::{MAX_RECORDS_PER_KEY, SegmentCipher};

@@ -248,6 +248,20 @@ impl LogDirectory {
         }
     }
 
+    /// Whether the name by which a file was opened still leads to it, and not to nothing or to another
+    /// one.
+    pub(crate) fn still_names(&self, file: &SegmentFile) -> io::Result<bool> {
+        let found = match &self.place {
+            Place::Kernel(_) => file.is_at_its_path(),
+            #[cfg(feature = "simulated")]
+            Place::Simulated(place) => place.names_file(file.path(), file.as_simulated()),
+        };
+        match found {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => found,
+        }
+    }
+
     /// Reads a small file, at most `max_len` bytes of it; `None` if there is none.
     pub(crate) fn read_small(&self, name: &str, max_len: u64) -> io::Result<Option<Vec<u8>>> {
         #[cfg(feature = "simulated")]

@@ -1,11 +1,11 @@
 //! One segment file, opened for direct I/O.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read},
     os::{
         fd::{AsRawFd, RawFd},
-        unix::fs::{FileExt, OpenOptionsExt},
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     sync::{
@@ -104,6 +104,18 @@ impl SegmentFile {
         &self.path
     }
 
+    /// Whether its path leads to this very file.
+    pub(super) fn is_at_its_path(&self) -> io::Result<bool> {
+        match &self.file {
+            Medium::Kernel(file) => {
+                let (open, named) = (file.metadata()?, fs::symlink_metadata(&self.path)?);
+                Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+            }
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(_) => Ok(true),
+        }
+    }
+
     /// The same open file under the name it has been renamed to.
     pub(crate) fn renamed(self, path: PathBuf) -> Self {
         Self { path, ..self }
@@ -127,6 +139,16 @@ impl SegmentFile {
         match &self.file {
             Medium::Kernel(_) => None,
             Medium::Simulated(file) => Some(file),
+        }
+    }
+
+    /// Whether the kernel has the file, and may be asked for several things of it at once. On a
+    /// simulated disk the order of all that happens follows from its seed.
+    pub(crate) fn is_on_kernel(&self) -> bool {
+        match &self.file {
+            Medium::Kernel(_) => true,
+            #[cfg(feature = "simulated")]
+            Medium::Simulated(_) => false,
         }
     }
 

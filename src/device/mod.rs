@@ -17,6 +17,7 @@ mod geometry;
 #[cfg(feature = "simulated")]
 mod heap;
 mod private_file;
+mod scattered;
 mod secret;
 #[cfg(feature = "simulated")]
 pub(crate) mod simulated;
@@ -33,6 +34,7 @@ pub(crate) use file::{SegmentFile, read_text_file};
 pub(crate) use futex::{Broadcast, Epoch};
 pub use geometry::Geometry;
 pub(crate) use private_file::read_private_file;
+pub(crate) use scattered::{Piece, SCATTERED_READS_MAX, ScatteredReads};
 #[cfg(any(test, not(feature = "accelerated-aes")))]
 pub(crate) use secret::leaving_no_trace;
 pub(crate) use secret::{Secret, SecretBytes, derived};

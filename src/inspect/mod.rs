@@ -157,13 +157,11 @@ impl LogFiles {
             Err(trouble) => return Ok(Err(trouble.clone())),
         };
         let path = &segment.path;
-        let cipher = match keys {
-            Some(keys) => SegmentContext::from_header(header, path, Some(keys))?.cipher,
-            None => None,
-        };
+        let opening =
+            keys.map(|keys| SegmentContext::from_header(header, path, Some(keys))).transpose()?;
         let raw = SegmentContext::from_header(header, path, Some(&KeyRing::leaving_sealed()))?;
         let file = self.reopen(segment)?;
-        Ok(Ok(SegmentSurvey::new(file, raw, cipher, self.surroundings(segment)?)?))
+        Ok(Ok(SegmentSurvey::new(file, raw, opening, self.surroundings(segment)?)?))
     }
 
     /// Goes through a segment whose header cannot be read, by the seed that its batches name, beginning

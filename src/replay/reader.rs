@@ -1,17 +1,23 @@
 //! Replaying records in LSN order across segments, up to what is durable (in the writer's process)
 //! or up to the end of what was written (from the directory alone, beside a live writer).
 
-use std::{collections::VecDeque, io::ErrorKind, path::PathBuf};
+use std::{
+    collections::VecDeque,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use super::{
+    RecordFilter, RecordHead, RecordRef,
+    source::ReadingStyle,
     verdict::{TailFindings, TailVerdict, judge},
-    walk::{Frame, SegmentWalk, claims_without_header},
+    walk::{SegmentWalk, claims_without_header},
 };
 use crate::{
     crypto::KeyRing,
     device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
-    format::{Meta, SegmentHeader},
+    format::{FrameHeader, Meta, SegmentHeader, SegmentIdentity},
     lsn::Lsn,
     record::{KnownKinds, LogRecord},
     segment::{
@@ -27,6 +33,9 @@ pub(crate) enum ReadBound {
     Durable(Lsn),
     /// To the end of the newest segment, which may be growing.
     Tail,
+    /// As a follower in another process has learned, who asks again at the end: everything up to
+    /// `claimed` is there or lost, and what is past `hand_out` is none of his business yet.
+    Followed { claimed: Lsn, hand_out: Lsn },
 }
 
 /// What a reader needs to know.
@@ -39,18 +48,64 @@ pub(crate) struct ReaderOptions {
     pub(crate) from: Lsn,
 }
 
-/// Streams records in LSN order. Memory is bounded by a window of 1 MiB or the largest batch met.
+/// Streams records in LSN order, up to a bound that is set when it is made. Memory is bounded by two
+/// windows of 1 MiB and what is carried over between them, 4 MiB in all, or by the largest batch met.
+///
+/// There are several ways to take the next record, all of them the same reading:
+///
+/// | | what | payloads |
+/// |---|---|---|
+/// | `next` ([`Iterator`]) | a [`LogRecord`] | copied |
+/// | [`WalReader::next_ref`] | a [`RecordRef`] | borrowed |
+/// | [`WalReader::next_head`] | a [`RecordHead`] | read if they are asked for |
+///
+/// [`WalReader::matching`] selects records, [`WalReader::into_page`] takes some of them, and
+/// [`WalReader::in_parallel`] decodes several segments at once.
+///
+/// **What is verified.** A record whose payload is handed out always is. Without a filter `next` and
+/// `next_ref` verify everything on the way. A filter by ids, and `next_head`, pass over payloads
+/// where that pays (records of 16 KiB and more, and nothing that was not durable): what is passed
+/// over is read no further than its header, which has to fit its place. Damage there goes unnoticed,
+/// and a header that was damaged may be selected, or not, for what it was not.
 ///
 /// After an error it ends; nothing after a damaged place is handed out.
+///
+/// ```no_run
+/// # fn example(wal: &plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
+/// use plimsoll::{Lsn, RecordFilter};
+/// let mut reader = wal.replay()?.matching(RecordFilter::all().tenants([7]));
+/// while let Some(record) = reader.next_ref() {
+///     let record = record?;
+///     println!("{}: {} bytes", record.lsn(), record.payload().len());
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct WalReader {
-    directory: LogDirectory,
+    pub(super) directory: LogDirectory,
     log_id: [u8; 16],
-    options: ReaderOptions,
+    pub(super) options: ReaderOptions,
+    filter: RecordFilter,
+    /// The filter asks for a later beginning than the reader was made for.
+    skips_to_start: bool,
+    style: ReadingStyle,
     /// Segments not opened yet, oldest first.
-    ahead: VecDeque<CatalogEntry>,
-    current: Option<SegmentWalk>,
-    ended: bool,
+    pub(super) ahead: VecDeque<CatalogEntry>,
+    /// What the next segment has to follow, if anything was read before.
+    before: Option<SegmentEnd>,
+    pub(super) current: Option<SegmentWalk>,
+    /// The header of the current segment.
+    header: Option<SegmentHeader>,
+    pub(super) ended: bool,
+}
+
+/// What a segment leaves for the next one to follow.
+#[derive(Clone, Debug)]
+pub(super) struct SegmentEnd {
+    identity: SegmentIdentity,
+    /// Of its last batch.
+    checksum: u32,
+    pub(super) next_lsn: Lsn,
 }
 
 impl WalReader {
@@ -61,12 +116,28 @@ impl WalReader {
         entries: Vec<CatalogEntry>,
         options: ReaderOptions,
     ) -> Self {
-        let mut ahead = VecDeque::from(entries);
-        // Found by name: the last segment that begins at or before the first LSN wanted.
-        while ahead.get(1).is_some_and(|next| next.first_lsn <= options.from) {
-            ahead.pop_front();
+        let mut reader = Self {
+            directory,
+            log_id,
+            options,
+            filter: RecordFilter::all(),
+            skips_to_start: false,
+            style: ReadingStyle::default(),
+            ahead: VecDeque::from(entries),
+            before: None,
+            current: None,
+            header: None,
+            ended: false,
+        };
+        reader.find_start();
+        reader
+    }
+
+    /// By name: the last segment that begins at or before the first LSN wanted.
+    fn find_start(&mut self) {
+        while self.ahead.get(1).is_some_and(|next| next.first_lsn <= self.options.from) {
+            self.ahead.pop_front();
         }
-        Self { directory, log_id, options, ahead, current: None, ended: false }
     }
 
     /// A reader over a directory, without a lock. A writer may be at work in it.
@@ -106,33 +177,194 @@ impl WalReader {
         }
     }
 
-    fn advance(&mut self) -> Result<Option<LogRecord>> {
+    /// Hands out only what `filter` selects, from here on. To be called before the first record is
+    /// taken: what was read by then is not read again.
+    ///
+    /// Payloads of others are not read where that pays, see [above](WalReader). A *required* kind
+    /// that the program does not know remains an error, unless the filter is by kind and leaves it
+    /// out: whose record it is does not make it less required.
+    #[must_use]
+    pub fn matching(mut self, filter: RecordFilter) -> Self {
+        if filter.from() > self.options.from {
+            self.options.from = filter.from();
+            if self.current.is_none() {
+                self.skips_to_start = true;
+                self.find_start();
+            }
+        }
+        self.filter = filter;
+        self
+    }
+
+    /// A reader of this segment alone, up to its last record, for a thread that works for this one.
+    pub(super) fn over_one_segment(
+        &self,
+        entry: CatalogEntry,
+        last: Lsn,
+        window_bytes_max: usize,
+    ) -> Self {
+        let options = ReaderOptions { bound: ReadBound::Durable(last), ..self.options.clone() };
+        let directory = self.directory.clone();
+        let mut reader = Self::over_segments(directory, self.log_id, vec![entry], options);
+        reader.filter = self.filter.clone();
+        reader.skips_to_start = self.skips_to_start;
+        reader.style = ReadingStyle { reads_ahead: false, window_bytes_max, follows: false };
+        reader
+    }
+
+    /// Reads what is left of the only segment behind its last record, which can be markers, and
+    /// returns what it began with and what it leaves.
+    pub(super) fn finish_segment(mut self) -> Result<Option<(SegmentHeader, SegmentEnd)>> {
+        while let Some(walk) = &mut self.current
+            && walk.next_batch()?
+        {}
+        Ok(self.header.take().zip(self.end_of_current()))
+    }
+
+    /// Segments that are known to be complete, since another one follows, with the last LSN of each;
+    /// none once reading has begun.
+    pub(super) fn sealed_ahead(&self) -> Vec<(CatalogEntry, Lsn)> {
+        if self.current.is_some() {
+            return Vec::new();
+        }
+        let nexts = self.ahead.iter().skip(1).map(|next| next.first_lsn.previous());
+        let sealed = self.ahead.iter().cloned().zip(nexts);
+        sealed.take_while(|(_, last)| !self.ends_before(*last)).collect()
+    }
+
+    /// Takes the next segment for read by somebody else: up to its end, if it follows what was read
+    /// before. `false` if it does not.
+    pub(super) fn pass_over(&mut self, header: &SegmentHeader, end: SegmentEnd) -> bool {
+        let follows = self.ahead.front().is_some_and(|entry| {
+            self.check_follows(entry, header).is_ok()
+                && self.ahead.get(1).is_some_and(|next| next.first_lsn == end.next_lsn)
+        });
+        if follows {
+            self.ahead.pop_front();
+            self.start_at(end.next_lsn);
+            self.before = Some(end);
+        }
+        follows
+    }
+
+    /// Hands out nothing before `lsn`.
+    pub(super) fn start_at(&mut self, lsn: Lsn) {
+        self.options.from = self.options.from.max(lsn);
+    }
+
+    /// The next record, borrowed from what was read; nothing of it is copied. [`None`] at the end.
+    pub fn next_ref(&mut self) -> Option<Result<RecordRef<'_>>> {
+        let header = match self.step(false)? {
+            Ok(header) => header,
+            Err(error) => return Some(Err(error)),
+        };
+        if let Err(error) = self.load() {
+            return Some(Err(error));
+        }
+        Some(Ok(RecordRef::new(header, self.loaded())))
+    }
+
+    /// The next record without its payload, which can still be read. Payloads that nobody asks for
+    /// are passed over where that pays, see [above](WalReader). [`None`] at the end.
+    ///
+    /// ```no_run
+    /// # fn example(wal: &plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
+    /// let mut reader = wal.replay()?;
+    /// while let Some(head) = reader.next_head() {
+    ///     let mut head = head?;
+    ///     if head.payload_len() < 100 {
+    ///         println!("{}: {:?}", head.lsn(), head.payload()?);
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn next_head(&mut self) -> Option<Result<RecordHead<'_>>> {
+        match self.step(true)? {
+            Ok(header) => Some(Ok(RecordHead::new(self, header))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Moves to the next record that is wanted. `sparsely` if its payload may not be.
+    fn step(&mut self, sparsely: bool) -> Option<Result<FrameHeader>> {
+        if self.ended {
+            return None;
+        }
+        match self.advance(sparsely) {
+            Ok(Some(header)) => Some(Ok(header)),
+            Ok(None) => {
+                self.ended = true;
+                None
+            }
+            Err(error) => Some(Err(self.end_with(error))),
+        }
+    }
+
+    /// Has the payload of the record that was stepped to in memory.
+    pub(super) fn load(&mut self) -> Result<()> {
+        match self.current.as_mut().map_or(Ok(()), SegmentWalk::load) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.end_with(error)),
+        }
+    }
+
+    /// The payload that was loaded.
+    pub(super) fn loaded(&self) -> &[u8] {
+        self.current.as_ref().map_or(&[], SegmentWalk::payload)
+    }
+
+    /// Segment and offset of the record that was stepped to.
+    pub(super) fn place(&self) -> (&Path, u64) {
+        let walk = self.current.as_ref();
+        walk.map_or((self.directory.path(), 0), |walk| {
+            (walk.file().path(), walk.frame_offset_bytes())
+        })
+    }
+
+    fn end_with(&mut self, error: WalError) -> WalError {
+        self.ended = true;
+        self.explain(error)
+    }
+
+    /// It will be asked again at its end, close behind a writer.
+    pub(super) fn follow(&mut self) {
+        self.style = ReadingStyle { follows: true, reads_ahead: false, ..self.style };
+    }
+
+    /// Whether nothing from `lsn` on is wanted.
+    fn ends_before(&self, lsn: Lsn) -> bool {
+        self.options.bound.excludes(lsn) || self.filter.ends_before(lsn)
+    }
+
+    fn advance(&mut self, sparsely: bool) -> Result<Option<FrameHeader>> {
         loop {
             let Some(walk) = &mut self.current else {
-                if self.options.bound.excludes(self.options.from) || !self.open_next()? {
+                if self.ends_before(self.options.from) || !self.open_next()? {
                     return Ok(None);
                 }
                 continue;
             };
             if let Some(lsn) = walk.pending_lsn() {
-                if self.options.bound.excludes(lsn) {
+                // A follower takes a batch whole: it is the unit in which things are durable.
+                if !self.style.follows && self.ends_before(lsn) {
                     return Ok(None);
                 }
-                if let Some(record) = take_record(walk, &self.options)? {
-                    return Ok(Some(record));
+                if let Some(header) = self.take_frame()? {
+                    return Ok(Some(header));
                 }
-                continue;
-            }
-            if self.options.bound.excludes(walk.expected_lsn()) {
-                return Ok(None);
-            }
-            // Markers at a segment's end count: the next segment names the last one.
-            if walk.next_batch()? {
-                check_ends_before(walk, self.ahead.front())?;
                 continue;
             }
             let expected_lsn = walk.expected_lsn();
-            let next_follows = self.ahead.front().is_some_and(|n| n.first_lsn == expected_lsn);
+            if self.ends_before(expected_lsn) {
+                return Ok(None);
+            }
+            // Markers at a segment's end count: the next segment names the last one.
+            if self.next_batch(sparsely)? {
+                self.check_ends_before_next()?;
+                continue;
+            }
+            // A segment that begins further back than that is no successor, which opening it shows.
+            let next_follows = self.ahead.front().is_some_and(|n| n.first_lsn <= expected_lsn);
             let goes_on = if next_follows { self.open_next()? } else { self.look_further()? };
             if !goes_on {
                 return Ok(None);
@@ -140,8 +372,48 @@ impl WalReader {
         }
     }
 
+    fn next_batch(&mut self, sparsely: bool) -> Result<bool> {
+        let vouched = self.vouched();
+        #[cfg(feature = "simulated")]
+        let vouched = match crate::sabotage::is(crate::sabotage::Sabotage::SkipUnvouched) {
+            true => Lsn::new(u64::MAX - 1),
+            false => vouched,
+        };
+        let Some(walk) = &mut self.current else { return Ok(false) };
+        let sparsely = sparsely
+            || self.filter.looks_at_ids()
+            || (self.skips_to_start && walk.expected_lsn() < self.options.from);
+        if sparsely { walk.next_batch_sparsely(vouched) } else { walk.next_batch() }
+    }
+
+    /// Every record up to here is there or lost, whatever the batches say.
+    fn vouched(&self) -> Lsn {
+        match (self.options.bound, self.ahead.front()) {
+            // A later segment exists only once everything before it is durable.
+            (_, Some(next)) => next.first_lsn.previous(),
+            (ReadBound::Durable(lsn) | ReadBound::Followed { claimed: lsn, .. }, None) => lsn,
+            (ReadBound::Tail, None) => Lsn::NONE,
+        }
+    }
+
+    /// Takes the next frame of the current batch, unless it is to be passed over.
+    fn take_frame(&mut self) -> Result<Option<FrameHeader>> {
+        let Some(walk) = &mut self.current else { return Ok(None) };
+        let Some(header) = walk.next_frame()? else { return Ok(None) };
+        if header.lsn < self.options.from {
+            return Ok(None);
+        }
+        let is_known = self.options.known_kinds.contains(header.kind);
+        if !is_known && header.kind.is_required() && self.filter.wants_kind(header.kind) {
+            // Damage must not pass for a kind.
+            walk.load()?;
+            return Err(WalError::UnknownRequiredKind { lsn: header.lsn, kind: header.kind });
+        }
+        Ok(Some(header).filter(|header| is_known && self.filter.selects(header)))
+    }
+
     /// Opens the next segment and checks that it follows the current one. `false` at the end.
-    fn open_next(&mut self) -> Result<bool> {
+    pub(super) fn open_next(&mut self) -> Result<bool> {
         while let Some(entry) = self.ahead.pop_front() {
             let opened = self.open_segment(&entry);
             if !opened.as_ref().is_err_and(|error| self.is_race(error)) {
@@ -155,7 +427,7 @@ impl WalReader {
     /// Whether a file was gone that was listed a moment ago: its writer has truncated it, or, in an
     /// opening, removed or replaced it because it held no record.
     fn is_race(&self, error: &WalError) -> bool {
-        self.options.bound == ReadBound::Tail
+        self.options.bound.is_beside_a_writer()
             && matches!(error, WalError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
     }
 
@@ -186,7 +458,12 @@ impl WalReader {
         self.check_follows(entry, &header)?;
         let context =
             SegmentContext::from_header(&header, &entry.path, self.options.keys.as_ref())?;
-        self.current = Some(SegmentWalk::new(file, context)?);
+        let mut walk = SegmentWalk::with_style(file, context, self.style)?;
+        if let Some(before) = self.current.take() {
+            walk.go_on_from(before);
+        }
+        self.current = Some(walk);
+        self.header = Some(header);
         Ok(true)
     }
 
@@ -197,11 +474,34 @@ impl WalReader {
 
     /// Whether a file without a readable header is the one a writer is about to start.
     fn is_unused_newest(&self, entry: &CatalogEntry) -> Result<bool> {
-        if self.options.bound != ReadBound::Tail || !self.ahead.is_empty() {
+        if !self.options.bound.is_beside_a_writer() || !self.ahead.is_empty() {
             return Ok(false);
         }
         let file = self.open(entry)?;
         Ok(claims_without_header(file, entry.first_lsn)? < entry.first_lsn)
+    }
+
+    /// What lies behind the successor's beginning is no part of the log, and no batch of this segment
+    /// can be whole there.
+    fn check_ends_before_next(&self) -> Result<()> {
+        match (&self.current, self.ahead.front()) {
+            (Some(walk), Some(next)) if walk.expected_lsn() > next.first_lsn => {
+                Err(WalError::ChainBroken {
+                    path: next.path.clone(),
+                    problem: "the segment before holds records behind its beginning".to_owned(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the current segment leaves for the next one, as far as it is read.
+    pub(super) fn end_of_current(&self) -> Option<SegmentEnd> {
+        self.current.as_ref().map(|walk| SegmentEnd {
+            identity: walk.context().identity.clone(),
+            checksum: walk.last_batch().checksum,
+            next_lsn: walk.expected_lsn(),
+        })
     }
 
     fn check_follows(&self, entry: &CatalogEntry, header: &SegmentHeader) -> Result<()> {
@@ -217,8 +517,10 @@ impl WalReader {
         if identity.log_id != self.log_id {
             return broken("it belongs to another log".into());
         }
-        let Some(before) = &self.current else { return Ok(()) };
-        let previous = &before.context().identity;
+        let Some(before) = self.end_of_current().or_else(|| self.before.clone()) else {
+            return Ok(());
+        };
+        let previous = &before.identity;
         check_stays_sealed(previous, identity, &entry.path)?;
         if identity.segment_number != previous.segment_number + 1 {
             return broken(format!(
@@ -226,7 +528,7 @@ impl WalReader {
                 identity.segment_number, previous.segment_number
             ));
         }
-        if header.predecessor.checksum != before.last_batch().checksum {
+        if header.predecessor.checksum != before.checksum || identity.first_lsn != before.next_lsn {
             return broken("the last batch of the segment before is not the one it follows".into());
         }
         Ok(())
@@ -235,26 +537,24 @@ impl WalReader {
     /// The current position holds no batch. Decides whether the log ends, goes on in another
     /// segment, or has lost something. `true` to go on.
     fn look_further(&mut self) -> Result<bool> {
+        let vouched = self.vouched();
         let Some(walk) = &mut self.current else { return Ok(false) };
         let expected_lsn = walk.expected_lsn();
-        let claimed = match (self.options.bound, self.ahead.front()) {
-            // A later segment exists only once everything before it is durable.
-            (_, Some(next)) => next.first_lsn.previous(),
-            (ReadBound::Durable(lsn), None) => lsn,
-            (ReadBound::Tail, None) => {
-                let entries = directory_entries(&self.directory)?;
-                let later: VecDeque<_> =
-                    entries.into_iter().filter(|entry| entry.first_lsn >= expected_lsn).collect();
-                // A segment that begins where we stand is where we are, if it holds nothing yet.
-                if later.iter().any(|entry| entry.path != *walk.file().path()) {
-                    // Everything before a segment is there once the segment is: look again.
-                    walk.refresh();
-                    self.ahead = later;
-                    self.ahead.retain(|entry| entry.path != *walk.file().path());
-                    return Ok(true);
-                }
-                walk.scan_tail()?.claimed_durable_lsn
+        let claimed = if self.options.bound == ReadBound::Tail && self.ahead.is_empty() {
+            let entries = directory_entries(&self.directory)?;
+            let later: VecDeque<_> =
+                entries.into_iter().filter(|entry| entry.first_lsn >= expected_lsn).collect();
+            // A segment that begins where we stand is where we are, if it holds nothing yet.
+            if later.iter().any(|entry| entry.path != *walk.file().path()) {
+                // Everything before a segment is there once the segment is: look again.
+                walk.refresh();
+                self.ahead = later;
+                self.ahead.retain(|entry| entry.path != *walk.file().path());
+                return Ok(true);
             }
+            walk.scan_tail()?.claimed_durable_lsn
+        } else {
+            vouched
         };
         let findings =
             TailFindings { expected_lsn, claimed_durable_lsn: claimed, something_follows: false };
@@ -276,8 +576,8 @@ impl WalReader {
 
     /// A segment that was truncated and recycled under the reader looks damaged. Then the floor
     /// has moved past it, and that is the better answer.
-    fn explain(&self, error: WalError) -> WalError {
-        let next = self.current.as_ref().map_or(self.options.from, SegmentWalk::expected_lsn);
+    pub(super) fn explain(&self, error: WalError) -> WalError {
+        let next = self.current.as_ref().map_or(self.options.from, SegmentWalk::next_lsn);
         match floor_of(&self.directory) {
             Ok(floor) if next < floor => WalError::Truncated { requested: next, floor },
             _ => error,
@@ -289,61 +589,22 @@ impl Iterator for WalReader {
     type Item = Result<LogRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        match self.advance() {
-            Ok(Some(record)) => Some(Ok(record)),
-            Ok(None) => {
-                self.ended = true;
-                None
-            }
-            Err(error) => {
-                self.ended = true;
-                Some(Err(self.explain(error)))
-            }
-        }
+        Some(self.next_ref()?.map(|record| record.to_record()))
     }
 }
 
 impl ReadBound {
     fn excludes(self, lsn: Lsn) -> bool {
-        matches!(self, Self::Durable(last) if lsn > last)
-    }
-}
-
-/// What lies behind the successor's beginning is no part of the log, and no batch of this segment can
-/// be whole there.
-fn check_ends_before(walk: &SegmentWalk, next: Option<&CatalogEntry>) -> Result<()> {
-    match next {
-        Some(next) if walk.expected_lsn() > next.first_lsn => Err(WalError::ChainBroken {
-            path: next.path.clone(),
-            problem: "the segment before holds records behind its beginning".to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Takes the next frame of the current batch, unless it is to be passed over.
-fn take_record(walk: &mut SegmentWalk, options: &ReaderOptions) -> Result<Option<LogRecord>> {
-    let Some(Frame { header, payload }) = walk.next_frame()? else { return Ok(None) };
-    if header.lsn < options.from {
-        return Ok(None);
-    }
-    if !options.known_kinds.contains(header.kind) {
-        if header.kind.is_required() {
-            return Err(WalError::UnknownRequiredKind { lsn: header.lsn, kind: header.kind });
+        match self {
+            Self::Durable(last) | Self::Followed { hand_out: last, .. } => lsn > last,
+            Self::Tail => false,
         }
-        return Ok(None);
     }
-    Ok(Some(LogRecord {
-        lsn: header.lsn,
-        kind: header.kind,
-        tenant: header.tenant,
-        vshard: header.vshard,
-        database: header.database,
-        payload: payload.to_vec(),
-    }))
+
+    /// Whether a writer may change names while they are looked at.
+    fn is_beside_a_writer(self) -> bool {
+        !matches!(self, Self::Durable(_))
+    }
 }
 
 /// A reader that starts in clear has not seen the segments before; none of them may be encrypted. One
@@ -375,14 +636,14 @@ fn floor_of(directory: &LogDirectory) -> Result<Lsn> {
     Ok(meta_of(directory)?.retention_floor)
 }
 
-fn meta_of(directory: &LogDirectory) -> Result<Meta> {
+pub(super) fn meta_of(directory: &LogDirectory) -> Result<Meta> {
     read_meta(directory)?.ok_or_else(|| WalError::MetaDamaged {
         path: directory.join("wal.meta"),
         problem: "it is missing, so this is no log".into(),
     })
 }
 
-fn directory_entries(directory: &LogDirectory) -> Result<Vec<CatalogEntry>> {
+pub(super) fn directory_entries(directory: &LogDirectory) -> Result<Vec<CatalogEntry>> {
     let entry = |(first_lsn, path): (Lsn, PathBuf)| CatalogEntry { path, first_lsn };
     Ok(list_segments(directory)?.into_iter().map(entry).collect())
 }

@@ -4,16 +4,12 @@
 
 use super::{
     pieces::{BatchPiece, Damage, Piece, Standing, SurveyedPayload, SurveyedRecord},
-    walk::{Frame, Obstacle, SegmentWalk, open_frame},
+    walk::{Obstacle, SegmentWalk, open_frame},
 };
 use crate::{
-    crypto::SegmentCipher,
     device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
-    format::{
-        BATCH_HEADER_LEN, BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, frame_len,
-        round_up,
-    },
+    format::{BatchBlock, BatchHeader, FRAME_HEADER_LEN, FrameHeader, frame_len, round_up},
     lsn::Lsn,
     segment::{SegmentContext, read_meta},
 };
@@ -43,7 +39,8 @@ pub(crate) struct Surroundings {
 pub struct SegmentSurvey {
     /// Without keys: what it hands out is as it is on disk.
     walk: SegmentWalk,
-    cipher: Option<SegmentCipher>,
+    /// With the key, if there is one, for the records handed out.
+    opening: Option<SegmentContext>,
     around: Surroundings,
     /// Behind the highest record met.
     next_lsn: Lsn,
@@ -52,18 +49,16 @@ pub struct SegmentSurvey {
     /// The batch that the successor follows has been met.
     ended: bool,
     done: bool,
-    /// The next frame of the current batch.
-    frame_offset_bytes: u64,
     /// A record in clear.
     clear: Vec<u8>,
 }
 
 impl SegmentSurvey {
-    /// `raw` leaves sealed what is sealed; `cipher` is for the records handed out.
+    /// `raw` leaves sealed what is sealed; `opening` has the key.
     pub(crate) fn new(
         file: SegmentFile,
         raw: SegmentContext,
-        cipher: Option<SegmentCipher>,
+        opening: Option<SegmentContext>,
         around: Surroundings,
     ) -> Result<Self> {
         debug_assert!(raw.cipher.is_none());
@@ -71,12 +66,11 @@ impl SegmentSurvey {
         Ok(Self {
             next_lsn: walk.expected_lsn(),
             walk,
-            cipher,
+            opening,
             around,
             stopped: false,
             ended: false,
             done: false,
-            frame_offset_bytes: 0,
             clear: Vec::new(),
         })
     }
@@ -118,11 +112,10 @@ impl SegmentSurvey {
     ///
     /// [`WalError::Read`].
     pub fn next_record(&mut self) -> Result<Option<SurveyedRecord<'_>>> {
-        let Some(Frame { header, .. }) = self.walk.next_frame()? else { return Ok(None) };
+        let Some(header) = self.walk.next_frame()? else { return Ok(None) };
         let sealed = self.walk.context().is_encrypted();
         let len = frame_len(header.payload_bytes as usize, sealed);
-        let offset_bytes = self.frame_offset_bytes;
-        self.frame_offset_bytes += len as u64;
+        let offset_bytes = self.walk.frame_offset_bytes();
         let payload = self.payload(offset_bytes, &header, len)?;
         Ok(Some(SurveyedRecord {
             lsn: header.lsn,
@@ -146,12 +139,12 @@ impl SegmentSurvey {
         if !self.walk.context().is_encrypted() {
             return Ok(SurveyedPayload::Clear(&self.walk.bytes(offset_bytes, len)?[payload]));
         }
-        let Some(cipher) = &self.cipher else {
+        let Some(opening) = &self.opening else {
             return Ok(SurveyedPayload::Sealed(&self.walk.bytes(offset_bytes, len)?[payload]));
         };
         self.clear.clear();
         self.clear.extend_from_slice(self.walk.bytes(offset_bytes, len)?);
-        if open_frame(cipher, &self.walk.context().identity, &mut self.clear).is_ok() {
+        if open_frame(opening, &mut self.clear).is_ok() {
             return Ok(SurveyedPayload::Clear(&self.clear[payload]));
         }
         Ok(SurveyedPayload::Tampered(&self.walk.bytes(offset_bytes, len)?[payload]))
@@ -185,7 +178,6 @@ impl SegmentSurvey {
     fn batch(&mut self, at: u64, header: &BatchHeader) -> BatchPiece {
         let standing = self.standing(header);
         self.next_lsn = self.next_lsn.max(header.end_lsn());
-        self.frame_offset_bytes = at + BATCH_HEADER_LEN as u64;
         BatchPiece {
             offset_bytes: at,
             len_bytes: self.until(self.walk.offset_bytes()) - at,

@@ -2,19 +2,25 @@
 
 use std::collections::HashMap;
 
-use super::source::SegmentSource;
+use super::{
+    shape::BatchShape,
+    source::{NEWS_BYTES, ReadingStyle, SegmentSource, WINDOW_BYTES},
+};
 use crate::{
-    crypto::{BadTag, SegmentCipher},
     device::SegmentFile,
     error::{Result, WalError},
     format::{
         BATCH_HEADER_LEN, BatchBlock, BatchHeader, ChecksumSeed, FRAME_HEADER_LEN, FrameHeader,
-        FrameProblem, MAX_BATCH_BYTES, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, SegmentIdentity, TAG_LEN,
-        associated_data, frame_len, round_up, verify_frame,
+        FrameProblem, MAX_BATCH_BYTES, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, TAG_LEN, associated_data,
+        frame_len, round_up, verify_frame,
     },
     lsn::Lsn,
+    record::MAX_PAYLOAD_BYTES,
     segment::SegmentContext,
 };
+
+/// How far a glimpse looks for the next header; what was read along with the present position.
+const UNEXPLAINED_BYTES: u64 = NEWS_BYTES as u64 / 2;
 
 /// Walks one segment.
 #[derive(Debug)]
@@ -27,15 +33,37 @@ pub(super) struct SegmentWalk {
     expected_lsn: Lsn,
     /// The batch being handed out.
     frames: FrameCursor,
+    /// The frame handed out last.
+    current: Option<CurrentFrame>,
     last_batch: LastBatch,
+    /// What the last batch that was walked sparsely looked like: the next one may look the same.
+    shape: Option<BatchShape>,
 }
 
-/// Frames of a verified and decrypted batch that are still to be handed out.
+/// Frames of a batch that are still to be handed out.
 #[derive(Debug, Default)]
 struct FrameCursor {
+    /// Where the batch begins.
+    batch_offset_bytes: u64,
+    /// Where the next frame begins.
     offset_bytes: u64,
+    /// Where the last one ends.
+    end_bytes: u64,
     remaining: u32,
+    first_lsn: Lsn,
     next_lsn: Lsn,
+    /// In a batch that is walked sparsely, the LSN up to which somebody vouches for everything.
+    /// Otherwise each frame has been verified and decrypted.
+    vouched: Option<Lsn>,
+}
+
+/// A frame that was handed out.
+#[derive(Debug)]
+struct CurrentFrame {
+    header: FrameHeader,
+    offset_bytes: u64,
+    /// Verified and decrypted, in memory.
+    is_loaded: bool,
 }
 
 /// What is remembered of the batch before the current position.
@@ -47,11 +75,13 @@ pub(super) struct LastBatch {
     pub(super) clean_close: bool,
 }
 
-/// A frame of a verified batch; the payload is in clear.
-#[derive(Debug)]
-pub(super) struct Frame<'a> {
-    pub(super) header: FrameHeader,
-    pub(super) payload: &'a [u8],
+/// What can be seen, from headers alone, of what is next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Glimpse {
+    /// Highest durable LSN that it claims.
+    pub(super) claimed_durable_lsn: Lsn,
+    /// LSN behind the batches that follow each other from here on.
+    pub(super) end_lsn: Lsn,
 }
 
 /// Why a position does not hold the next batch.
@@ -90,14 +120,30 @@ pub(super) struct TailScan {
 impl SegmentWalk {
     /// Starts behind the header.
     pub(super) fn new(file: SegmentFile, context: SegmentContext) -> Result<Self> {
+        Self::with_style(file, context, ReadingStyle::default())
+    }
+
+    pub(super) fn with_style(
+        file: SegmentFile,
+        context: SegmentContext,
+        style: ReadingStyle,
+    ) -> Result<Self> {
         Ok(Self {
             offset_bytes: context.block_bytes,
             expected_lsn: context.identity.first_lsn,
-            source: SegmentSource::new(file, context.block_bytes)?,
+            source: SegmentSource::new(file, context.block_bytes, style)?,
             context,
             frames: FrameCursor::default(),
+            current: None,
             last_batch: LastBatch::default(),
+            shape: None,
         })
+    }
+
+    /// Reads on as the walk over the segment before did.
+    pub(super) fn go_on_from(&mut self, before: Self) {
+        self.shape = before.shape;
+        self.source.go_on_from(before.source);
     }
 
     pub(super) fn context(&self) -> &SegmentContext {
@@ -146,6 +192,53 @@ impl SegmentWalk {
         self.source.file_len()
     }
 
+    /// Passes over the markers that are next. They hold no record, and need nobody's claim.
+    pub(super) fn pass_markers(&mut self) -> Result<()> {
+        loop {
+            let head = self.source.slice(self.offset_bytes, BATCH_HEADER_LEN)?;
+            match BatchHeader::read(self.context.seed, head) {
+                BatchBlock::Valid(BatchHeader { record_count: 0, .. }) if self.next_batch()? => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Looks at the headers of what is next, without taking any of it, until one of them claims that
+    /// the next batch is durable. Batches may land in any order, so that a little of
+    /// something else may lie before each.
+    pub(super) fn glimpse(&mut self) -> Result<Glimpse> {
+        let mut glimpse = Glimpse { end_lsn: self.expected_lsn, ..Glimpse::default() };
+        let mut offset_bytes = self.offset_bytes;
+        let mut unexplained_until = offset_bytes + UNEXPLAINED_BYTES;
+        while offset_bytes < unexplained_until && glimpse.claimed_durable_lsn < self.expected_lsn {
+            let seed = self.context.seed;
+            let head = self.head_ahead(offset_bytes)?;
+            let BatchBlock::Valid(batch) = BatchHeader::read(seed, head) else {
+                offset_bytes += self.context.block_bytes;
+                continue;
+            };
+            offset_bytes += round_up(batch.batch_len() as u64, self.context.block_bytes);
+            unexplained_until = offset_bytes + UNEXPLAINED_BYTES;
+            glimpse.claimed_durable_lsn = glimpse.claimed_durable_lsn.max(batch.durable_lsn);
+            if batch.first_lsn == glimpse.end_lsn {
+                glimpse.end_lsn = batch.end_lsn();
+            }
+        }
+        Ok(glimpse)
+    }
+
+    /// The bytes of a header not far ahead, in one window with all that lies before it, so that none
+    /// of that is read twice.
+    fn head_ahead(&mut self, offset_bytes: u64) -> Result<&[u8]> {
+        match usize::try_from(offset_bytes - self.offset_bytes) {
+            Ok(gap) if gap <= WINDOW_BYTES => {
+                let bytes = self.source.slice(self.offset_bytes, gap + BATCH_HEADER_LEN)?;
+                Ok(bytes.get(gap..).unwrap_or_default())
+            }
+            _ => Ok(self.source.slice(offset_bytes, BATCH_HEADER_LEN)?),
+        }
+    }
+
     pub(super) fn last_batch(&self) -> LastBatch {
         self.last_batch
     }
@@ -167,21 +260,65 @@ impl SegmentWalk {
             BatchBlock::Valid(header) => header,
             block => return Ok(Err(Obstacle::Block(block))),
         };
+        self.enter(header, None)
+    }
+
+    /// As [`Self::next_batch`] for whoever will not want every payload. A batch with large records,
+    /// none of them above `vouched`, is not read here: its frames are looked at one by one as they
+    /// are asked for, and each payload is read, verified and decrypted if it is wanted.
+    ///
+    /// Everything up to `vouched` is known to have been durable. So no batch that a crash has torn is
+    /// taken for a whole one, and whatever does not fit is a loss.
+    pub(super) fn next_batch_sparsely(&mut self, vouched: Lsn) -> Result<bool> {
+        let head = match &self.shape {
+            Some(shape) => {
+                let guesses = shape.batches_from(self.offset_bytes);
+                self.source.peek(self.offset_bytes, BATCH_HEADER_LEN, guesses)?
+            }
+            None => self.source.slice(self.offset_bytes, BATCH_HEADER_LEN)?,
+        };
+        let BatchBlock::Valid(header) = BatchHeader::read(self.context.seed, head) else {
+            return Ok(false);
+        };
+        let end_bytes = self.offset_bytes + header.batch_len() as u64;
+        let is_safe = header.end_lsn() <= vouched.next() && end_bytes <= self.source.file_len();
+        let shape = BatchShape::of(&header, self.context.block_bytes)
+            .filter(|shape| is_safe && shape.is_worth_skipping(self.source.align_bytes()));
+        // A marker says nothing of the batches around it.
+        if header.record_count > 0 {
+            self.shape = shape;
+        }
+        Ok(self.enter(header, shape.is_some().then_some(vouched))?.is_ok())
+    }
+
+    /// Goes on with the batch that has this header, if it is the next one.
+    fn enter(
+        &mut self,
+        header: BatchHeader,
+        vouched: Option<Lsn>,
+    ) -> Result<std::result::Result<BatchHeader, Obstacle>> {
         if header.first_lsn != self.expected_lsn {
             return Ok(Err(Obstacle::OutOfPlace(header)));
         }
-        if let Err(problem) = self.verify_body(&header)? {
+        if vouched.is_none()
+            && let Err(problem) = self.verify_body(&header)?
+        {
             return Ok(Err(Obstacle::Body(header, problem)));
         }
         self.frames = FrameCursor {
+            batch_offset_bytes: self.offset_bytes,
             offset_bytes: self.offset_bytes + BATCH_HEADER_LEN as u64,
+            end_bytes: self.offset_bytes + header.batch_len() as u64,
             remaining: header.record_count,
+            first_lsn: header.first_lsn,
             next_lsn: header.first_lsn,
+            vouched,
         };
+        self.current = None;
         self.offset_bytes += round_up(header.batch_len() as u64, self.context.block_bytes);
         #[cfg(feature = "simulated")]
         if crate::sabotage::is(crate::sabotage::Sabotage::PaddingNotSkipped) {
-            self.offset_bytes = self.frames.offset_bytes + u64::from(header.body_bytes);
+            self.offset_bytes = self.frames.end_bytes;
         }
         self.expected_lsn = header.end_lsn();
         self.last_batch = LastBatch { checksum: header.checksum, clean_close: header.clean_close };
@@ -194,6 +331,9 @@ impl SegmentWalk {
         header: &BatchHeader,
     ) -> Result<std::result::Result<(), BodyProblem>> {
         debug_assert!(header.batch_len() <= MAX_BATCH_BYTES);
+        if header.record_count == 0 {
+            return Ok(Ok(()));
+        }
         let encrypted = self.context.is_encrypted();
         let batch = self.source.slice(self.offset_bytes, header.batch_len())?;
         if batch.len() < header.batch_len() {
@@ -226,20 +366,15 @@ impl SegmentWalk {
     }
 
     fn decrypt(&mut self, header: &BatchHeader) -> Result<()> {
-        let Some(cipher) = &self.context.cipher else { return Ok(()) };
-        let path = self.source.file().path().to_owned();
         let batch = self.source.slice(self.offset_bytes, header.batch_len())?;
         let mut position = BATCH_HEADER_LEN;
         for _ in 0..header.record_count {
-            let frame_header = FrameHeader::decode(&batch[position..]);
-            let payload_len = frame_header.payload_bytes as usize;
+            let payload_len = FrameHeader::decode(&batch[position..]).payload_bytes as usize;
             let frame = &mut batch[position..position + frame_len(payload_len, true)];
-            if open_frame(cipher, &self.context.identity, frame).is_err() {
-                return Err(WalError::Tampered {
-                    path,
-                    offset_bytes: self.offset_bytes + position as u64,
-                    lsn: frame_header.lsn,
-                });
+            if let Err(lsn) = open_frame(&self.context, frame) {
+                let offset_bytes = self.offset_bytes + position as u64;
+                let path = self.source.file().path().to_owned();
+                return Err(WalError::Tampered { path, offset_bytes, lsn });
             }
             position += frame_len(payload_len, true);
         }
@@ -253,21 +388,113 @@ impl SegmentWalk {
         (self.frames.remaining > 0).then_some(self.frames.next_lsn)
     }
 
-    /// The next frame of the current batch.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
+    /// LSN of the record that is still to be read, wherever it is.
+    pub(super) fn next_lsn(&self) -> Lsn {
+        match &self.current {
+            Some(CurrentFrame { header, is_loaded: false, .. }) => header.lsn,
+            _ => self.pending_lsn().unwrap_or(self.expected_lsn),
+        }
+    }
+
+    /// The header of the next frame of the current batch. In a batch that is walked sparsely it fits
+    /// its place and is not verified before [`Self::load`].
+    pub(super) fn next_frame(&mut self) -> Result<Option<FrameHeader>> {
         if self.frames.remaining == 0 {
             return Ok(None);
         }
-        let encrypted = self.context.is_encrypted();
-        // The batch is in the window since `next_batch` verified it, so these are no reads.
-        let at = self.frames.offset_bytes;
-        let header = FrameHeader::decode(self.source.slice(at, FRAME_HEADER_LEN)?);
-        let payload_len = header.payload_bytes as usize;
-        self.frames.offset_bytes += frame_len(payload_len, encrypted) as u64;
+        let offset_bytes = self.frames.offset_bytes;
+        let header = match self.frames.vouched {
+            // The batch is in the window since `next_batch` verified it, so this is no read.
+            None => FrameHeader::decode(self.source.slice(offset_bytes, FRAME_HEADER_LEN)?),
+            Some(vouched) => self.peek_frame(vouched)?,
+        };
+        let is_loaded = self.frames.vouched.is_none();
+        self.current = Some(CurrentFrame { header, offset_bytes, is_loaded });
+        self.frames.offset_bytes += self.len_of(&header) as u64;
         self.frames.remaining -= 1;
         self.frames.next_lsn = header.lsn.next();
-        let payload = self.source.slice(at + FRAME_HEADER_LEN as u64, payload_len)?;
-        Ok(Some(Frame { header, payload }))
+        Ok(Some(header))
+    }
+
+    /// Where the frame that was handed out last begins.
+    pub(super) fn frame_offset_bytes(&self) -> u64 {
+        self.current.as_ref().map_or(self.offset_bytes, |frame| frame.offset_bytes)
+    }
+
+    /// Looks at the header of a frame whose batch was not verified.
+    fn peek_frame(&mut self, vouched: Lsn) -> Result<FrameHeader> {
+        let FrameCursor { offset_bytes, end_bytes, remaining, next_lsn, .. } = self.frames;
+        for is_second_look in [false, true] {
+            if is_second_look {
+                self.source.invalidate();
+            }
+            let rest = self.shape.iter();
+            let guesses = rest
+                .flat_map(|shape| shape.frames_from(offset_bytes, remaining, self.offset_bytes));
+            let head = self.source.peek(offset_bytes, FRAME_HEADER_LEN, guesses)?;
+            if head.len() < FRAME_HEADER_LEN {
+                continue;
+            }
+            let header = FrameHeader::decode(head);
+            let end = offset_bytes + self.len_of(&header) as u64;
+            if header.lsn == next_lsn
+                && header.payload_bytes as usize <= MAX_PAYLOAD_BYTES
+                && end <= end_bytes
+                && (end == end_bytes) == (remaining == 1)
+            {
+                return Ok(header);
+            }
+        }
+        Err(self.lost(vouched))
+    }
+
+    /// Has the payload of the frame that was handed out last in memory, verified and decrypted.
+    pub(super) fn load(&mut self) -> Result<()> {
+        let Some(CurrentFrame { header, offset_bytes, is_loaded: false }) = self.current else {
+            return Ok(());
+        };
+        let encrypted = self.context.is_encrypted();
+        let len = self.len_of(&header);
+        let verify = |frame: &[u8]| {
+            verify_frame(self.context.seed, header.lsn, encrypted, frame) == Ok(header)
+        };
+        if !verify(self.source.fetch(offset_bytes, len)?) {
+            // What was read may be older than what is vouched for.
+            self.source.invalidate();
+            if !verify(self.source.fetch(offset_bytes, len)?) {
+                return Err(self.lost(self.frames.vouched.unwrap_or_default()));
+            }
+        }
+        let frame = self.source.fetch(offset_bytes, len)?;
+        if let Err(lsn) = open_frame(&self.context, frame) {
+            let path = self.source.file().path().to_owned();
+            return Err(WalError::Tampered { path, offset_bytes, lsn });
+        }
+        self.current = Some(CurrentFrame { header, offset_bytes, is_loaded: true });
+        Ok(())
+    }
+
+    /// The payload of the frame that was handed out last, once it is loaded.
+    pub(super) fn payload(&self) -> &[u8] {
+        let Some(CurrentFrame { header, offset_bytes, is_loaded: true }) = &self.current else {
+            return &[];
+        };
+        let start = offset_bytes + FRAME_HEADER_LEN as u64;
+        self.source.held(start, header.payload_bytes as usize)
+    }
+
+    fn len_of(&self, header: &FrameHeader) -> usize {
+        frame_len(header.payload_bytes as usize, self.context.is_encrypted())
+    }
+
+    /// Something in the current batch does not fit, and it was durable.
+    fn lost(&self, vouched: Lsn) -> WalError {
+        WalError::AcknowledgedDataLost {
+            path: self.source.file().path().to_owned(),
+            offset_bytes: self.frames.batch_offset_bytes,
+            first_missing_lsn: self.frames.first_lsn,
+            claimed_durable_lsn: vouched,
+        }
     }
 
     /// Looks at every block from the current position to the end of the file.
@@ -312,18 +539,19 @@ impl SegmentWalk {
     }
 }
 
-/// Decrypts the payload of a whole frame in place.
-pub(super) fn open_frame(
-    cipher: &SegmentCipher,
-    identity: &SegmentIdentity,
-    frame: &mut [u8],
-) -> std::result::Result<(), BadTag> {
-    let header = FrameHeader::decode(frame);
-    let associated = associated_data(frame, identity);
-    let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(header.payload_bytes as usize);
+/// Decrypts a verified frame in place, if its segment is encrypted.
+///
+/// # Errors
+///
+/// The LSN of a frame whose tag is wrong.
+pub(super) fn open_frame(context: &SegmentContext, frame: &mut [u8]) -> Result<(), Lsn> {
+    let Some(cipher) = &context.cipher else { return Ok(()) };
+    let FrameHeader { lsn, payload_bytes, .. } = FrameHeader::decode(frame);
+    let associated = associated_data(frame, &context.identity);
+    let (payload, rest) = frame[FRAME_HEADER_LEN..].split_at_mut(payload_bytes as usize);
     let mut tag = [0; TAG_LEN];
     tag.copy_from_slice(&rest[..TAG_LEN]);
-    cipher.open(header.lsn, &associated, payload, tag)
+    cipher.open(lsn, &associated, payload, tag).map_err(|_| lsn)
 }
 
 /// What the batches of a segment with an unreadable header claim.
@@ -370,7 +598,7 @@ fn batches_without_header(
     first_lsn: Lsn,
     mut found: impl FnMut(u64, u32, &BatchHeader),
 ) -> Result<()> {
-    let mut source = SegmentSource::new(file, MIN_BLOCK_BYTES)?;
+    let mut source = SegmentSource::new(file, MIN_BLOCK_BYTES, ReadingStyle::default())?;
     let mut offset_bytes = MIN_BLOCK_BYTES;
     while offset_bytes < source.file_len() {
         let head = source.slice(offset_bytes, BATCH_HEADER_LEN)?;

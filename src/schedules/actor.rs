@@ -62,7 +62,7 @@ impl Actor {
     /// Does something.
     pub(super) fn step(&mut self) {
         let Some(log) = self.log.clone() else { return self.see_to_one() };
-        match self.chance.below(25) {
+        match self.chance.below(27) {
             0..5 => self.commit::<Durable>(&log),
             5 => self.commit::<Written>(&log),
             6 => self.commit::<Buffered>(&log),
@@ -78,6 +78,7 @@ impl Actor {
             20 | 21 => self.see_to_one(),
             22 => self.look(&log),
             23 => self.truncate(&log),
+            24 | 25 => self.follow(&log),
             _ if self.ending == Ending::Dropped => self.log = None,
             _ => self.look(&log),
         }
@@ -323,6 +324,27 @@ impl Actor {
         assert!(log.written_lsn() < log.next_lsn());
         if let Ok(records) = log.replay_from(Lsn::NONE) {
             self.ledger.check_replay(records);
+        }
+    }
+
+    /// Submits a record and follows the log until something has become durable.
+    fn follow(&mut self, log: &GroupCommitter) {
+        let tailer = log.tail(log.durable_lsn().next());
+        self.submit(log);
+        let Ok(mut tailer) = tailer else { return };
+        let next = match self.chance.below(4) {
+            0 => {
+                let deadline = self.soon();
+                tailer.next_by(deadline).transpose()
+            }
+            1 => tailer.next(),
+            _ => block_on(tailer.next_async()),
+        };
+        match next {
+            Some(Ok(record)) => self.ledger.is_durable(record.lsn()),
+            // Somebody else has written and truncated meanwhile.
+            Some(Err(WalError::Truncated { .. })) | None => {}
+            Some(Err(error)) => self.failed(&error),
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
     name::retired_name,
 };
 use crate::{
-    device::LogDirectory,
+    device::{Broadcast, LogDirectory},
     error::{Result, WalError},
     lsn::Lsn,
     poison::Poison,
@@ -60,6 +60,14 @@ pub(crate) struct CatalogEntry {
     pub(crate) first_lsn: Lsn,
 }
 
+/// A segment in the catalog that is followed by one that power loss does not undo.
+#[derive(Clone, Debug)]
+pub(super) struct SealedEntry {
+    pub(super) path: PathBuf,
+    pub(super) first_lsn: Lsn,
+    pub(super) last_lsn: Lsn,
+}
+
 /// The segments of an open log, oldest first; the last one is being written.
 #[derive(Debug)]
 pub(crate) struct SegmentCatalog {
@@ -72,6 +80,8 @@ pub(crate) struct SegmentCatalog {
     newest_is_durable: AtomicBool,
     /// Whoever truncates has all of them keep still: nobody else takes segments away at the front.
     leases: Arc<LeaseStore>,
+    /// Another segment is sealed, or the log is closed.
+    sealed: Broadcast,
     meta: Arc<MetaStore>,
     poison: Poison,
 }
@@ -89,6 +99,7 @@ impl SegmentCatalog {
             segments: Mutex::new(sealed.into_iter().collect()),
             newest_is_durable: AtomicBool::new(true),
             leases,
+            sealed: Broadcast::default(),
             meta,
             poison,
         }
@@ -104,7 +115,49 @@ impl SegmentCatalog {
 
     /// The first batch of the newest segment is durable.
     pub(crate) fn newest_is_durable(&self) {
-        self.newest_is_durable.store(true, Ordering::Release);
+        // Called by whoever has the writer, and nobody else, for each batch.
+        if !self.newest_is_durable.load(Ordering::Relaxed) {
+            self.newest_is_durable.store(true, Ordering::Release);
+            self.sealed.notify_all();
+        }
+    }
+
+    /// Nothing is changed in the directory through this log any more.
+    pub(crate) fn close(&self) {
+        self.leases.close();
+        self.sealed.notify_all();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.leases.is_closed()
+    }
+
+    pub(super) fn directory(&self) -> &LogDirectory {
+        &self.directory
+    }
+
+    /// Tells that another segment is sealed, or that the log is closed.
+    pub(super) fn sealed(&self) -> &Broadcast {
+        &self.sealed
+    }
+
+    /// The oldest sealed segment with a record at `lsn` or behind it.
+    pub(super) fn sealed_from(&self, lsn: Lsn) -> Option<SealedEntry> {
+        let segments = lock(&self.segments);
+        let sure = self.sure_segments(&segments);
+        let mut pairs = segments.iter().zip(segments.iter().take(sure).skip(1));
+        let (entry, next) = pairs.find(|(_, next)| next.first_lsn > lsn)?;
+        Some(SealedEntry {
+            path: entry.path.clone(),
+            first_lsn: entry.first_lsn,
+            last_lsn: next.first_lsn.previous(),
+        })
+    }
+
+    /// How many of the segments power loss does not undo.
+    fn sure_segments(&self, segments: &VecDeque<CatalogEntry>) -> usize {
+        let unsure = usize::from(!self.newest_is_durable.load(Ordering::Acquire));
+        segments.len().saturating_sub(unsure)
     }
 
     /// The oldest LSN that can be replayed.
@@ -203,8 +256,7 @@ impl SegmentCatalog {
         let segments = lock(&self.segments);
         // A segment ends where its successor begins, so the last one never goes. One that power
         // loss may still undo is no successor yet.
-        let unsure = usize::from(!self.newest_is_durable.load(Ordering::Acquire));
-        let sure = segments.len().saturating_sub(unsure);
+        let sure = self.sure_segments(&segments);
         let successors = segments.iter().take(sure).skip(1);
         let count = successors.take_while(|next| next.first_lsn <= lsn).count();
         let first_kept = segments.get(count).filter(|_| count > 0)?;

@@ -60,6 +60,9 @@ pub struct LeaseInfo {
     pub dropped: bool,
     /// Whether a handle is in use. Always `false` from the directory alone.
     pub in_use: bool,
+    /// What an [`Archiver`](crate::Archiver) that has it failed with last; `None` once it succeeds, and
+    /// from the directory alone.
+    pub last_error: Option<String>,
 }
 
 /// What keeps a truncation from going as far as asked.
@@ -83,6 +86,10 @@ impl Lease {
     #[must_use]
     pub fn name(&self) -> &str {
         self.held.name()
+    }
+
+    pub(super) fn note_error(&self, problem: Option<String>) {
+        self.held.note_error(problem);
     }
 
     /// The oldest LSN that it holds: where to go on reading.

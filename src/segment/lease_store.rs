@@ -41,6 +41,8 @@ struct Changing {
 pub(super) struct Held {
     name: String,
     state: Mutex<HeldState>,
+    /// What its archiver has failed with, until it succeeds.
+    last_error: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +135,7 @@ impl Held {
             in_use: false,
             end: None,
         };
-        Self { name: record.name, state: Mutex::new(state) }
+        Self { name: record.name, state: Mutex::new(state), last_error: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -154,7 +156,12 @@ impl Held {
             held_bytes: if state.dropped { 0 } else { held_bytes(state.position) },
             dropped: state.dropped,
             in_use: state.in_use,
+            last_error: lock(&self.last_error).clone(),
         }
+    }
+
+    pub(super) fn note_error(&self, problem: Option<String>) {
+        *lock(&self.last_error) = problem;
     }
 
     fn is_dropped(&self) -> bool {
@@ -189,6 +196,10 @@ impl LeaseStore {
         for held in self.all() {
             lock(&held.state).end.get_or_insert(End::Closed);
         }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.changing).closed
     }
 
     fn all(&self) -> Vec<Arc<Held>> {

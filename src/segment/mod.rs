@@ -1,6 +1,7 @@
 //! Segment files: their names, their headers and chain, preparing them ahead of need, and retiring
 //! them. Knows positions and identities, never the records inside.
 
+mod archive;
 mod catalog;
 mod chain;
 mod context;
@@ -14,6 +15,7 @@ mod preparer;
 mod worker;
 mod workshop;
 
+pub use archive::{ArchiveError, Archiver, SealedSegment};
 pub(crate) use catalog::{CatalogEntry, SegmentCatalog};
 pub use catalog::{SegmentInfo, TruncateOutcome};
 pub(crate) use chain::{

@@ -10,10 +10,10 @@ use crate::{
     error::{Result, WalError},
     lsn::Lsn,
     record::{KnownKinds, LogRecord},
-    replay::{ReadBound, ReaderOptions, RecoveryReport, WalReader},
+    replay::{LiveReader, ReadBound, ReaderOptions, RecoveryReport, WalReader},
     segment::{
-        Lease, LeaseInfo, LeaseStore, MetaStore, Preparer, SegmentCatalog, SegmentInfo,
-        TruncateOutcome,
+        ArchiveError, Archiver, Lease, LeaseInfo, LeaseStore, MetaStore, Preparer, SealedSegment,
+        SegmentCatalog, SegmentInfo, TruncateOutcome,
     },
     sync::{Mutex, lock},
 };
@@ -54,9 +54,14 @@ impl Log {
         Ok(WalReader::over_segments(directory, log_id, self.catalog.entries(), options))
     }
 
+    /// As [`Log::replay`], to go on from there.
+    pub(crate) fn follow(&self, from: Lsn, durable_lsn: Lsn) -> Result<LiveReader> {
+        Ok(LiveReader::new(self.replay(from, durable_lsn)?, durable_lsn))
+    }
+
     /// Leaves the directory to the next writer. Nothing may be written through this log any more.
     pub(crate) fn release(&self) {
-        self.leases.close();
+        self.catalog.close();
         self.preparer.stop();
         drop(lock(&self.lock).take());
     }
@@ -73,6 +78,16 @@ impl Log {
 
     pub(crate) fn lease(&self, name: &str, from: Lsn, budget_bytes: u64) -> Result<Lease> {
         self.catalog.lease(name, from, budget_bytes)
+    }
+
+    pub(crate) fn archive(
+        &self,
+        name: &str,
+        budget_bytes: u64,
+        callback: impl FnMut(&SealedSegment) -> Result<(), ArchiveError> + Send + 'static,
+    ) -> Result<Archiver> {
+        let lease = self.lease(name, Lsn::NONE, budget_bytes)?;
+        Archiver::start(Arc::clone(&self.catalog), lease, callback)
     }
 
     pub(crate) fn leases(&self) -> Vec<LeaseInfo> {
@@ -117,7 +132,7 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         // Handles of leases may live on; the directory goes to the next writer.
-        self.leases.close();
+        self.catalog.close();
     }
 }
 

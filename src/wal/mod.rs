@@ -22,7 +22,9 @@ use crate::{
     lsn::{Lsn, LsnRange},
     record::{LogRecord, Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
-    segment::{Lease, LeaseInfo, SegmentInfo, TruncateOutcome},
+    segment::{
+        ArchiveError, Archiver, Lease, LeaseInfo, SealedSegment, SegmentInfo, TruncateOutcome,
+    },
     telemetry::WalCounters,
 };
 
@@ -436,6 +438,42 @@ impl SegmentedWal {
     /// [`WalError::NoSuchLease`], [`WalError::Closed`], [`WalError::Io`], [`WalError::Poisoned`].
     pub fn release_lease(&self, name: &str) -> Result<()> {
         self.log.release_lease(name)
+    }
+
+    /// Has every sealed segment archived before it may be retired. `callback` is called for each in
+    /// order, in a thread of its own, with what a copy has to look like; only what it has answered with
+    /// `Ok` is given up by a truncation. The segment being written is not offered before its successor
+    /// is durable.
+    ///
+    /// After `Err` or a panic the same segment is offered again, after 50 ms at first and 10 s at most;
+    /// the last error shows in [`WalStats::leases`]. Where it stands is kept with the lease of this
+    /// name and written down after each segment, so that after a crash one may be offered a second
+    /// time, and none is left out. A new archiver begins with the oldest segment there is.
+    ///
+    /// While more than `budget_bytes` wait that were given up, the lease is dropped and the archiver
+    /// ends: an archive that cannot be reached must not fill the disk.
+    ///
+    /// ```no_run
+    /// # fn example(log: &plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
+    /// let archiver = log.archive("archive", 100 << 30, |segment| {
+    ///     let target = std::path::Path::new("/mnt/archive").join(segment.path.file_name().unwrap());
+    ///     std::fs::copy(&segment.path, &target)?;
+    ///     // … compare the copy with `segment.crc32c`, and make it durable …
+    ///     Ok(())
+    /// })?;
+    /// # drop(archiver); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentedWal::lease`]; [`WalError::Io`] if the thread cannot be started.
+    pub fn archive(
+        &self,
+        name: &str,
+        budget_bytes: u64,
+        callback: impl FnMut(&SealedSegment) -> Result<(), ArchiveError> + Send + 'static,
+    ) -> Result<Archiver> {
+        self.log.archive(name, budget_bytes, callback)
     }
 
     /// Seals later segments with the current key of `keys`. The next batch starts a new segment;

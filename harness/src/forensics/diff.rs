@@ -109,7 +109,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Compared, Failure> {
         different: 0,
         first_difference: None,
     };
-    (a.advance(&mut compared.a)?, b.advance(&mut compared.b)?);
+    a.advance(&mut compared.a)?;
+    b.advance(&mut compared.b)?;
     loop {
         let (lsn_a, lsn_b) = (a.lsn(), b.lsn());
         match (lsn_a, lsn_b) {
@@ -121,7 +122,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Compared, Failure> {
             }
             (Some(here), Some(other)) if here == other => {
                 compared.compare(here, &a.current, &b.current);
-                (a.advance(&mut compared.a)?, b.advance(&mut compared.b)?);
+                a.advance(&mut compared.a)?;
+                b.advance(&mut compared.b)?;
             }
             (_, Some(other)) => {
                 compared.b.only(other);

@@ -119,7 +119,7 @@ impl Wanted {
     }
 
     fn takes(&self, record: &SurveyedRecord<'_>) -> bool {
-        fn within<T: PartialEq>(wanted: &[T], value: T) -> bool {
+        fn within<T: PartialEq + Copy>(wanted: &[T], value: T) -> bool {
             wanted.is_empty() || wanted.contains(&value)
         }
         (self.from..=self.to).contains(&record.lsn)

@@ -157,6 +157,7 @@ struct SegmentStat {
     block_bytes: Option<u64>,
     created_unix_ns: Option<u64>,
     records: u64,
+    /// Those with records.
     batches: u64,
     bytes: Bytes,
     /// Until the next segment was started; `None` for the last one, or if clocks went back.
@@ -264,7 +265,7 @@ fn count(
     while let Some(piece) = survey.next_piece()? {
         match &piece {
             Piece::Batch(batch) if batch.standing == Standing::InLog => {
-                counted.batches += 1;
+                counted.batches += u64::from(batch.record_count > 0);
                 counted.records += batch.record_count;
                 bytes.batch_headers += BATCH_HEADER_BYTES;
                 bytes.batch_padding += batch.padding_bytes();

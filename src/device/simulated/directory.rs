@@ -86,6 +86,11 @@ impl SimulatedDirectory {
         Ok(SimulatedFile::new(self.disk.clone(), self.process, number))
     }
 
+    pub(crate) fn names_file(&self, path: &Path, file: Option<&SimulatedFile>) -> io::Result<bool> {
+        let (_, number) = self.enter()?.find(path)?;
+        Ok(file.is_some_and(|file| file.number() == number))
+    }
+
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         others_may_run();
         let mut disk = self.enter()?;

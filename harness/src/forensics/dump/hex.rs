@@ -13,7 +13,7 @@ use super::{Trouble, Wanted};
 use crate::cli::DumpArgs;
 use crate::failure::Failure;
 use crate::forensics::log::{chosen, name_of};
-use crate::forensics::words::{kind_name, quoted, standing_note};
+use crate::forensics::words::{counted, kind_name, quoted, standing_note};
 
 /// Bytes on a line.
 const LINE_BYTES: usize = 16;
@@ -107,13 +107,12 @@ fn print_batch(
 ) -> Result<(), Trouble> {
     let fields: Vec<Field> = layout::batch_header().collect();
     let header_len = fields.last().map_or(0, |last| last.offset_bytes + last.len_bytes);
-    writeln!(
-        out,
-        "# batch of {} records from LSN {}{}",
-        batch.record_count,
-        batch.first_lsn,
-        standing_note(batch.standing)
-    )?;
+    let what = match batch.record_count {
+        0 => "marker".to_owned(),
+        count => format!("batch of {}", counted(count, "record")),
+    };
+    let note = standing_note(batch.standing);
+    writeln!(out, "# {what}, LSN {}{note}", batch.first_lsn)?;
     let header = survey.bytes(batch.offset_bytes, header_len)?.to_vec();
     print_fields(batch.offset_bytes, &header, &fields, out)?;
     let fields: Vec<Field> = layout::frame_header().collect();

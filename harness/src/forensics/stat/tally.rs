@@ -13,6 +13,8 @@ use crate::failure::Failure;
 const OWNERS_MAX: usize = 1 << 16;
 /// Digits that a quantile is good for.
 const DIGITS: u8 = 3;
+/// More than any batch can have, of bytes or of records.
+const VALUE_MAX: u64 = 1 << 30;
 
 /// What is counted over all segments.
 pub(super) struct Tally {
@@ -32,8 +34,11 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new() -> Result<Self, Failure> {
-        let histogram =
-            || Histogram::new(DIGITS).context("cannot make a histogram").map_err(Failure::Broken);
+        let histogram = || {
+            Histogram::new_with_max(VALUE_MAX, DIGITS)
+                .context("cannot make a histogram")
+                .map_err(Failure::Broken)
+        };
         Ok(Self {
             first_lsn: None,
             last_lsn: None,
