@@ -67,8 +67,10 @@ impl<'a> Salvage<'a> {
             ..SegmentRead::default()
         };
         self.look_for_missing(number, segment);
-        let promised = self.plan.promised_by_others(number);
-        let promised = promised.max(self.claims(segment)?);
+        let mut promised = self.plan.promised_by_others(number);
+        if number + 1 == self.plan.segments.len() {
+            promised = promised.max(self.claims(segment)?);
+        }
         if let Some(survey) = self.survey(segment)? {
             self.pieces(survey, segment.first_lsn.get(), promised)?;
         }
