@@ -40,7 +40,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "recovery", read: recovery_from_bytes, cases: 20_000 },
     Target { name: "forged", read: forged_log, cases: 40_000 },
     Target { name: "batches", read: batches, cases: 60_000 },
@@ -48,6 +48,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "key_file", read: settings::key_file, cases: 10_000 },
     Target { name: "wal_profile", read: settings::wal_profile, cases: 20_000 },
     Target { name: "sweep_profile", read: harness::sweep_profile, cases: 6_000 },
+    Target { name: "old_log", read: harness::old_log, cases: 10_000 },
     Target { name: "results", read: harness::results, cases: 2_000 },
 ];
 

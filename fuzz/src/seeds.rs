@@ -26,6 +26,7 @@ pub fn seeds(target: &str) -> Vec<Seed> {
         "key_file" => key_file(),
         "wal_profile" => wal_profile(),
         "sweep_profile" => sweep_profile(),
+        "old_log" => old_log(),
         "results" => results(),
         _ => panic!("no target {target:?}"),
     }
@@ -180,6 +181,25 @@ fn sweep_profile() -> Vec<Seed> {
         ("nightly", include_bytes!("../../profiles/nightly.toml").to_vec()),
         ("full", include_bytes!("../../profiles/full.toml").to_vec()),
         ("deep", [b"name = ".to_vec(), vec![b'['; 2_000]].concat()),
+    ])
+}
+
+/// The samples of the old format, and one whose first record claims to be as long as any can be.
+fn old_log() -> Vec<Seed> {
+    macro_rules! sample {
+        ($name:literal) => {
+            include_bytes!(concat!("../../harness/tests/golden/nodedb-wal-0.2.1/", $name)).to_vec()
+        };
+    }
+    let single: Vec<u8> = sample!("single.wal");
+    let mut huge = single[..2000].to_vec();
+    huge[30..34].copy_from_slice(&(64_u32 << 20).to_le_bytes());
+    named([
+        ("cut", single[..1234].to_vec()),
+        ("direct", sample!("direct.wal")),
+        ("encrypted", sample!("encrypted/wal-00000000000000000001.seg")),
+        ("huge", huge),
+        ("single", single),
     ])
 }
 

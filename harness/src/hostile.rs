@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::conclude::conclude;
+use crate::forensics::migrate;
 use crate::profile::Profile;
 use crate::store::schema::{Manifest, TrialResult};
 use crate::store::{RunFolder, empty_histogram_ns, from_hlog, parse_json, to_hlog};
@@ -44,6 +45,18 @@ pub fn read_latencies(bytes: &[u8]) {
     let second = std::time::Duration::from_secs(1);
     let written = to_hlog(&histogram, &[], second).expect("it can be written");
     assert_eq!(from_hlog(&written).expect("what was written"), histogram);
+}
+
+/// Reads a log of `nodedb-wal` 0.2, as a migration does.
+///
+/// # Panics
+///
+/// If the same bytes are read in two ways.
+pub fn read_old_log(file: &Path, bytes: &[u8]) {
+    fs::write(file, bytes).expect("a writable folder");
+    let key = std::array::from_fn(|at| u8::try_from(at).unwrap_or(0));
+    let rehearse = || migrate::rehearse(file, &[key]).map_err(|failure| failure.to_string());
+    assert_eq!(rehearse(), rehearse(), "the same bytes are two logs");
 }
 
 /// Makes a run's folder of these files, and all that `report` makes of one.

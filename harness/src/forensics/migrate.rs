@@ -68,6 +68,23 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<Migrated, Failure> {
     Ok(Migrated::new(args, &log, read, rebuilt))
 }
 
+/// What a migration of the log at `path` would come to, without a new log. The keys are tried on
+/// sealed records.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn rehearse(path: &Path, keys: &[[u8; 32]]) -> Result<String, Failure> {
+    let log = OldLog::find(path)?;
+    let keys: Vec<_> = keys.iter().filter_map(OldKey::new).collect();
+    let ticker = Ticker::new(true);
+    let reader = Reader { log: &log, keys: &keys, may_write_sealed: true, ticker: &ticker };
+    let numbering = Numbering { first_lsn: log.files[0].first_lsn, renumber: false };
+    let mut rebuild = Rebuild::without_log(numbering);
+    let read = reader.read(&mut rebuild)?;
+    let (rebuilt, _) = rebuild.end("the old log")?;
+    serde_json::to_string(&(read, rebuilt)).map_err(|error| Failure::Broken(error.into()))
+}
+
 /// Settings of the new log.
 fn settings(args: &MigrateArgs, old_bytes: u64) -> Result<SegmentedWalConfig, Failure> {
     let ring = ring(&args.new_key_file)?;

@@ -67,8 +67,10 @@ impl<'a> Salvage<'a> {
             ..SegmentRead::default()
         };
         self.look_for_missing(number, segment);
-        let promised = self.plan.promised_by_others(number);
-        let promised = promised.max(self.claims(segment)?);
+        let mut promised = self.plan.promised_by_others(number);
+        if number + 1 == self.plan.segments.len() {
+            promised = promised.max(self.claims(segment)?);
+        }
         if let Some(survey) = self.survey(segment)? {
             self.pieces(survey, segment.first_lsn.get(), promised)?;
         }
@@ -94,7 +96,10 @@ impl<'a> Salvage<'a> {
         if number == 0 && segment.first_lsn.get() > self.plan.first_lsn {
             self.rebuild.met("the segment that held them is missing");
         }
-        let Ok(header) = segment.header() else { return };
+        let Ok(header) = segment.header() else {
+            self.last_number = self.last_number.map(|before| before + 1);
+            return;
+        };
         if Some(header.log_id) != self.plan.log_id {
             return;
         }
