@@ -18,6 +18,8 @@ use plimsoll::{Durability, Engine, Preparation, SegmentedWal};
 
 /// Appends of each client in a life: several segments, and truncations.
 const APPENDS: u64 = 40;
+/// Lives of a log before the one in which a call fails, each of which leaves a segment.
+const LIVES_BEFORE: u64 = 12;
 /// At most so many calls of a kind fail, one in each life; those further on are like them.
 const MOST_CALLS: u64 = 16;
 
@@ -85,12 +87,14 @@ fn first_call(call: &str) -> u64 {
 /// One life in which a call fails, and the next one, in which all is well. What came of it.
 fn lived(dir: &Path, settings: Settings, under: &[String]) -> Result<String, String> {
     let mut witness = Witness::default();
-    // There is a log already, so that opening has something to read.
-    let before = Start { appends: Some(20), ..Start::new(dir, 0, settings) };
-    let ended = before.spawn().hear_out(&mut witness);
-    assert_eq!(ended, Some(Heard::Closed), "without an injection");
-
-    let start = Start { appends: Some(APPENDS), under, ..Start::new(dir, 1, settings) };
+    // There is a log already, so that opening has something to read: at least as many segments as the
+    // loader has read pieces of libraries.
+    for life in 0..LIVES_BEFORE {
+        let before = Start { appends: Some(4), ..Start::new(dir, life, settings) };
+        let ended = before.spawn().hear_out(&mut witness);
+        assert_eq!(ended, Some(Heard::Closed), "without an injection");
+    }
+    let start = Start { appends: Some(APPENDS), under, ..Start::new(dir, LIVES_BEFORE, settings) };
     let mut child = start.spawn();
     let last = child.hear_out(&mut witness);
     if !child.ended_well() {

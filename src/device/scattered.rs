@@ -155,7 +155,7 @@ mod tests {
             Err(_) => return,
         };
         let mut blocks = BlockBuffer::allocate(COUNT * BLOCK).expect("memory");
-        for (number, block) in (0u8..).zip(blocks.chunks_mut(BLOCK)) {
+        for (number, block) in (0u8..).zip(blocks[..COUNT * BLOCK].chunks_mut(BLOCK)) {
             block.fill(number);
         }
         file.write_at(&blocks[..COUNT * BLOCK], 0, WriteSync::Volatile).expect("written");
