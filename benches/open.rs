@@ -22,6 +22,8 @@ use plimsoll::{SegmentedWal, SegmentedWalConfig, VerifyOnOpen};
 const PAYLOAD: [u8; 32 << 10] = [0x5a; 32 << 10];
 
 const USUAL_BYTES: u64 = 512 << 20;
+/// Where each bench is only run once, to see that it runs.
+const TRIED_BYTES: u64 = 80 << 20;
 /// Above this nobody waits for ten readings of all of it.
 const READ_WHOLE_BYTES_MAX: u64 = 1 << 30;
 
@@ -90,14 +92,22 @@ fn segments_in(dir: &Path) -> BTreeSet<PathBuf> {
     entries.filter(is_segment).collect()
 }
 
+/// Whether this is a measurement, and not one run of each bench as a test.
+fn measures() -> bool {
+    env::args().any(|arg| arg == "--bench")
+}
+
 /// Drops what the kernel remembers of names, inodes and blocks, where that is allowed. Data of
 /// segments is never there.
 fn forget_caches() {
-    let _ = fs::write("/proc/sys/vm/drop_caches", "3");
+    if measures() {
+        let _ = fs::write("/proc/sys/vm/drop_caches", "3");
+    }
 }
 
 fn open(c: &mut Criterion) {
-    let total_bytes = env::var("PLIMSOLL_OPEN_BYTES").map_or(USUAL_BYTES, |bytes| {
+    let usual_bytes = if measures() { USUAL_BYTES } else { TRIED_BYTES };
+    let total_bytes = env::var("PLIMSOLL_OPEN_BYTES").map_or(usual_bytes, |bytes| {
         bytes.parse().expect("PLIMSOLL_OPEN_BYTES is a number of bytes")
     });
     let mut group = c.benchmark_group(format!("open a log of {} MiB", total_bytes >> 20));

@@ -1,5 +1,7 @@
 //! What an opening reads, counted on a simulated disk, and each way in which what `wal.meta` says of
 //! a close can be out of date: it is never more than a place to look at.
+#![allow(clippy::cast_possible_truncation, reason = "offsets in small files")]
+#![allow(clippy::field_reassign_with_default, reason = "the options are open to new fields")]
 
 mod common;
 
@@ -116,7 +118,7 @@ fn after_a_clean_close_an_opening_reads_headers_and_the_closing_marker() {
     let report = wal.recovery();
     assert_eq!((report.last_lsn, report.clean_close), (Lsn::new(80), true));
     assert_eq!((report.verified_from, report.segments), (Lsn::new(81), names.len()));
-    assert_eq!(wal.replay().expect("replay").map(|r| r.expect("whole")).count(), 80);
+    assert!(wal.replay().expect("replay").map(|r| r.expect("whole").lsn().get()).eq(1..=80));
 }
 
 #[test]

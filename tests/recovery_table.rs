@@ -77,33 +77,33 @@ fn found(disk: &SimulatedDisk, keys: Option<KeyRing>, last: u64) -> RecoveryRepo
     assert_eq!(found.report.last_lsn, Lsn::new(last));
     let records = found.records(Lsn::NONE).collect::<Result<Vec<_>, _>>().expect("readable");
     assert_eq!(records.len() as u64, last);
-    let wal = open(&disk.copy(), config(keys.clone())).expect("not refused");
-    assert_eq!(*wal.recovery(), found.report);
     let newest = examine_as(disk, keys.as_ref(), VerifyOnOpen::Newest).expect("not refused");
     let mut report = newest.report.clone();
     report.verified_from = found.report.verified_from;
     assert_eq!(report, found.report, "reading less finds the same");
     assert!(newest.records(Lsn::NONE).map(|record| record.expect("readable")).eq(records));
+    let wal = open(&disk.copy(), config(keys)).expect("not refused");
+    assert_eq!(*wal.recovery(), found.report);
     found.report
 }
 
 /// The log is refused, by recovery and by opening alike, and nothing is changed.
 fn refused(disk: &SimulatedDisk, keys: Option<KeyRing>) -> WalError {
     let error = examine(disk, keys.as_ref()).map(drop).expect_err("refused");
+    let later = match examine_as(disk, keys.as_ref(), VerifyOnOpen::Newest) {
+        Ok(found) => found.records(Lsn::NONE).find_map(Result::err).expect("refused by reading"),
+        Err(error) => error,
+    };
+    assert_eq!(discriminant(&later), discriminant(&error), "{later} and {error}");
     let contents = |disk: &SimulatedDisk| {
         let mut names = disk.names();
         names.sort();
         names.into_iter().map(|name| (disk.read(&name), name)).collect::<Vec<_>>()
     };
     let before = contents(disk);
-    let opening = open(disk, config(keys.clone())).map(drop).expect_err("refused");
+    let opening = open(disk, config(keys)).map(drop).expect_err("refused");
     assert_eq!(opening.to_string(), error.to_string());
     assert_eq!(contents(disk), before, "a refusal changes nothing");
-    let later = match examine_as(disk, keys.as_ref(), VerifyOnOpen::Newest) {
-        Ok(found) => found.records(Lsn::NONE).find_map(Result::err).expect("refused by reading"),
-        Err(error) => error,
-    };
-    assert_eq!(discriminant(&later), discriminant(&error), "{later} and {error}");
     error
 }
 

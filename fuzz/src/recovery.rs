@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use plimsoll::{
-    KeyRing, LogRecord, Lsn, Preparation, RecoveryReport, SegmentedWalConfig, WalError,
-    simulated::{SimulatedDisk, examine, open, read},
+    KeyRing, LogRecord, Lsn, Preparation, RecoveryReport, SegmentedWalConfig, VerifyOnOpen,
+    WalError,
+    simulated::{SimulatedDisk, examine, examine_as, open, read},
 };
 
 use crate::{
@@ -40,6 +41,7 @@ pub(crate) enum Verdict {
 ///
 /// If anything does not hold: see the messages.
 pub(crate) fn check(directory: &Directory, keys: Option<&KeyRing>) -> Verdict {
+    check_newest(directory, keys);
     let disk = directory.on_disk();
     let found: Result<_, WalError> = bounded(directory.len_bytes(), || {
         let examined = examine(&disk, keys)?;
@@ -67,11 +69,65 @@ pub(crate) fn check(directory: &Directory, keys: Option<&KeyRing>) -> Verdict {
     }
 }
 
+/// An opening that reads the newest segment only promises no other end than one that reads all of
+/// it, unless a closing marker was forged; and what is read after it is dense up to that end, or ends
+/// with an error. It changes no byte of what it keeps.
+fn check_newest(directory: &Directory, keys: Option<&KeyRing>) {
+    let disk = directory.on_disk();
+    let found: Result<_, WalError> = bounded(directory.len_bytes(), || {
+        let examined = examine_as(&disk, keys, VerifyOnOpen::Newest)?;
+        Ok((examined.report.clone(), examined.records(Lsn::NONE).collect::<Vec<_>>()))
+    });
+    let mut config = config(keys);
+    config.verify_on_open = VerifyOnOpen::Newest;
+    let whole = examine(&disk, keys);
+    match (found, open(&disk, config)) {
+        (Ok((report, read)), Ok(wal)) => {
+            assert_eq!(*wal.recovery(), report, "opening has found something else");
+            let refused = read.last().is_some_and(Result::is_err);
+            let whole_records: Vec<_> =
+                read.iter().map_while(|record| record.as_ref().ok()).collect();
+            let first = report.floor.get().max(1);
+            let lsns = whole_records.iter().map(|record| record.lsn().get());
+            assert!(lsns.eq((first..).take(whole_records.len())), "LSNs are dense");
+            let end = first + whole_records.len() as u64;
+            assert!(
+                refused || end == report.last_lsn.get().max(first - 1) + 1,
+                "shorter in silence"
+            );
+            let stated = directory.files.get(META).and_then(|meta| u64_at(meta, 48)).unwrap_or(0);
+            assert!(
+                report.last_lsn.get() >= stated,
+                "ends before {stated}, which is called durable"
+            );
+            let was_read = report.verified_from <= report.last_lsn;
+            if let (Ok(whole), true) = (whole, was_read) {
+                assert_eq!(report.last_lsn, whole.report.last_lsn, "reading more finds more");
+                assert!(!refused, "what is whole can be read");
+            }
+        }
+        (Ok(_), Err(WalError::LsnExhausted)) => {}
+        (Err(error), Err(opening)) => {
+            assert_eq!(opening.to_string(), error.to_string(), "opening refuses it otherwise");
+            assert!(whole.is_err(), "reading more refuses less: {error}");
+        }
+        (found, opening) => panic!("examining says {found:?}, and opening {opening:?}"),
+    }
+    let after = Directory::of(&disk);
+    let kept = directory.segments().filter(|(name, _)| after.files.contains_key(*name));
+    for (name, content) in kept {
+        let now = &after.files[name];
+        // A segment without a record gives its place to the next one.
+        assert!(now == content || now.get(96..128) != content.get(96..128), "{name} was changed");
+    }
+}
+
 /// Small, and quick to prepare.
 pub(crate) fn config(keys: Option<&KeyRing>) -> SegmentedWalConfig {
     let mut config = SegmentedWalConfig::default();
     (config.buffer_size, config.segment_size, config.pipeline_depth) = (4096, 4096, 1);
     config.preparation = Preparation::None;
+    config.verify_on_open = VerifyOnOpen::Everything;
     config.keys = keys.cloned();
     config
 }

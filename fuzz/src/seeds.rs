@@ -162,7 +162,8 @@ fn wal_profile() -> Vec<Seed> {
     let every_field = "[wal]\ndir = \"d\"\nalignment = \"16KiB\"\nforce_alignment = true\n\
         buffer_size = 65536\nsegment_size = \"32MiB\"\ncommit_window = \"100us\"\n\
         pipeline_depth = 4\nengine = \"uring\"\nsingle_issuer = true\ndurability = \"fdatasync\"\n\
-        preparation = \"recycle\"\nprepared_segments = 2\nidle_marker_after = \"1s\"\n";
+        preparation = \"recycle\"\nprepared_segments = 2\nidle_marker_after = \"1s\"\n\
+        verify_on_open = \"everything\"\n";
     named([
         ("every-field", every_field.into()),
         ("nothing", b"[wal]\n".to_vec()),

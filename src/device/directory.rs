@@ -335,6 +335,11 @@ impl LogDirectory {
         }
     }
 
+    /// Whether it is on a simulated disk.
+    pub(crate) fn is_simulated(&self) -> bool {
+        !matches!(self.place, Place::Kernel(_))
+    }
+
     #[cfg(feature = "simulated")]
     pub(crate) fn as_simulated(&self) -> Option<&SimulatedDirectory> {
         match &self.place {

@@ -2,7 +2,9 @@
 
 use std::{
     io,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -21,6 +23,10 @@ const USUAL_BLOCK_LEN: usize = 4096;
 /// A multiple of any device's alignment.
 const LARGEST_BLOCK_LEN: usize = 64 << 10;
 const _: () = assert!(LARGEST_BLOCK_LEN as u64 == MAX_BLOCK_BYTES);
+
+/// Threads that read headers. On the reference machine a direct read of 4 KiB takes 0.1 ms when the
+/// disk is quiet and 1 ms when it is not, and eight at a time not much longer than one.
+const READERS_AT_ONCE: usize = 8;
 
 /// Longer than the kernel needs to put away the ring of a killed process, and than a device that
 /// works takes for a write.
@@ -149,11 +155,12 @@ pub(crate) fn discover_chain(directory: &LogDirectory, meta: &Meta) -> Result<Ch
 
     let mut chain = Chain { segments: Vec::new(), unreadable_newest: None, below_floor };
     let newest = found.len().saturating_sub(1);
-    for (index, (first_lsn, path)) in found.into_iter().enumerate() {
-        let file = directory.open_for_read(path.clone()).map_err(WalError::io("open", &path))?;
-        match read_header(&file)? {
+    let headers = read_headers(directory, &found);
+    for (index, ((first_lsn, path), read)) in found.into_iter().zip(headers).enumerate() {
+        let HeaderRead { header, file_len } = read?;
+        match header {
             Ok(header) => {
-                check_segment(&file, &header, first_lsn, meta)?;
+                check_segment(&path, file_len, &header, first_lsn, meta)?;
                 chain.segments.push(ChainSegment { path, header });
             }
             Err(problem) if index == newest && !matches!(problem, HeaderProblem::Version(_)) => {
@@ -164,6 +171,44 @@ pub(crate) fn discover_chain(directory: &LogDirectory, meta: &Meta) -> Result<Ch
     }
     check_links(directory.path(), &chain, meta)?;
     Ok(chain)
+}
+
+/// A segment as it is before anything is checked.
+struct HeaderRead {
+    header: std::result::Result<SegmentHeader, HeaderProblem>,
+    file_len: u64,
+}
+
+/// Reads the headers of these segments, each of them a wait for the disk: a few at a time, where
+/// there are many.
+fn read_headers(directory: &LogDirectory, segments: &[(Lsn, PathBuf)]) -> Vec<Result<HeaderRead>> {
+    let read_all = |segments: &[(Lsn, PathBuf)]| -> Vec<_> {
+        segments.iter().map(|(_, path)| look_at_header(directory, path)).collect()
+    };
+    let each = segments.len().div_ceil(READERS_AT_ONCE);
+    // What happens on a simulated disk follows from its seed, and not from threads.
+    if each < 2 || directory.is_simulated() {
+        return read_all(segments);
+    }
+    thread::scope(|scope| {
+        let readers: Vec<_> = segments
+            .chunks(each)
+            .map(|part| (part, thread::Builder::new().spawn_scoped(scope, move || read_all(part))))
+            .collect();
+        let parts = readers.into_iter().map(|(part, reader)| match reader {
+            Ok(reader) => reader.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // No more threads for this process: slower, and as good.
+            Err(_) => read_all(part),
+        });
+        parts.flatten().collect()
+    })
+}
+
+fn look_at_header(directory: &LogDirectory, path: &Path) -> Result<HeaderRead> {
+    let file = directory.open_for_read(path.to_owned()).map_err(WalError::io("open", path))?;
+    let header = read_header(&file)?;
+    let file_len = file.len().map_err(WalError::io("examine", path))?;
+    Ok(HeaderRead { header, file_len })
 }
 
 /// The error for a segment without a readable header.
@@ -181,13 +226,13 @@ pub(crate) fn header_error(path: &Path, problem: HeaderProblem) -> WalError {
 
 /// Checks one segment against its name, its log and its size.
 fn check_segment(
-    file: &SegmentFile,
+    path: &Path,
+    file_len: u64,
     header: &SegmentHeader,
     first_lsn: Lsn,
     meta: &Meta,
 ) -> Result<()> {
-    let broken =
-        |problem: String| Err(WalError::ChainBroken { path: file.path().to_owned(), problem });
+    let broken = |problem: String| Err(WalError::ChainBroken { path: path.to_owned(), problem });
     if header.identity.log_id != meta.log_id {
         return broken("it belongs to another log; move it away".into());
     }
@@ -198,10 +243,9 @@ fn check_segment(
             header.identity.first_lsn
         ));
     }
-    let len = file.len().map_err(WalError::io("examine", file.path()))?;
-    if len < header.capacity_bytes {
+    if file_len < header.capacity_bytes {
         return broken(format!(
-            "it is {len} bytes long and was created with {}; its end was cut off",
+            "it is {file_len} bytes long and was created with {}; its end was cut off",
             header.capacity_bytes
         ));
     }

@@ -166,6 +166,13 @@ impl Preparer {
         self.send(Job::SaveMeta(Box::new(change)));
     }
 
+    /// Ends the thread as [`Self::stop`] does, and leaves a spare to the next life: an opening that
+    /// finds none has to zero a segment before it returns.
+    pub(crate) fn stop_with_spare(&self) {
+        self.send(Job::LeaveSpare);
+        self.stop();
+    }
+
     /// Finishes what was begun and ends the thread. Afterwards it does nothing in the directory.
     pub(crate) fn stop(&self) {
         #[cfg(feature = "simulated")]
@@ -264,6 +271,21 @@ mod tests {
             preparer.stop();
             let names = LogDirectory::open(dir.path()).and_then(|dir| dir.names()).expect("listed");
             assert!(!names.iter().any(|name| name.starts_with("unfinished-")), "{names:?}");
+        }
+    }
+
+    /// An opening after it takes what lies there.
+    #[test]
+    fn a_stop_that_is_to_leave_a_spare_leaves_one() {
+        for ahead in [1, 2] {
+            let (dir, preparer) = in_new_directory(PreparerOptions { ahead, ..ZEROED });
+            for _ in 0..3 {
+                fs::remove_file(preparer.take(4096).expect("a spare").file.path()).expect("ours");
+            }
+            preparer.stop_with_spare();
+            let names = LogDirectory::open(dir.path()).and_then(|dir| dir.names()).expect("listed");
+            let spares = names.iter().filter(|name| name.starts_with("spare-")).count();
+            assert!((1..=ahead as usize).contains(&spares), "{names:?}");
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) enum Job {
     Hurry,
     /// Recycle or delete a truncated segment.
     Retire(PathBuf),
+    /// The log is being closed: have a spare lie ready for the next life.
+    LeaveSpare,
     /// Bring `wal.meta` up to date.
     SaveMeta(Box<dyn FnOnce(&mut Meta) + Send>),
 }
@@ -62,6 +64,8 @@ pub(super) struct Worker {
     meta: Arc<MetaStore>,
     poison: Poison,
     telemetry: Telemetry,
+    /// Whether one has to lie ready at the end.
+    leaves_spare: bool,
     /// Time spent on the spare that is being made, pauses left out.
     worked_ns: u64,
 }
@@ -89,6 +93,7 @@ impl Worker {
             meta,
             poison,
             telemetry,
+            leaves_spare: false,
             worked_ns: 0,
             workshop,
         }
@@ -144,6 +149,7 @@ impl Worker {
             }
             Job::Hurry => self.due = Some(Instant::now()),
             Job::Retire(path) => self.retire(path),
+            Job::LeaveSpare => self.leaves_spare = true,
             Job::SaveMeta(change) => {
                 if let Err(error) = self.meta.update(change) {
                     self.poison.set("write", &self.meta.path(), error);
@@ -260,10 +266,11 @@ impl Worker {
         }
     }
 
-    /// The log is being closed: completes the spare that has been begun, for the next life, and
-    /// deletes what is to be deleted.
+    /// The log is being closed: completes the spare that has been begun, for the next life, or makes
+    /// one if none lies ready and it was asked for, and deletes what is to be deleted.
     fn finish(mut self) {
-        while self.unfinished.is_some() {
+        let none_is_ready = self.shelf.is_empty() && self.orders >= self.workshop.options.ahead;
+        if self.unfinished.is_some() || (self.leaves_spare && none_is_ready) {
             self.prepare(u64::MAX);
         }
         self.disposal.finish();

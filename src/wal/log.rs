@@ -59,10 +59,11 @@ impl Log {
         Ok(LiveReader::new(self.replay(from, durable_lsn)?, durable_lsn))
     }
 
-    /// Leaves the directory to the next writer. Nothing may be written through this log any more.
+    /// Leaves the directory to the next writer, with a spare segment for it. Nothing may be written
+    /// through this log any more.
     pub(crate) fn release(&self) {
         self.catalog.close();
-        self.preparer.stop();
+        self.preparer.stop_with_spare();
         drop(lock(&self.lock).take());
     }
 

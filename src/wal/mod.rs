@@ -49,9 +49,12 @@ pub struct SegmentedWal {
 impl SegmentedWal {
     /// Opens the log in `config.dir`, creating it when missing, and recovers what is there.
     ///
-    /// Every segment is read and checked. A torn tail of batches that nobody was promised is
-    /// passed over and reported by [`SegmentedWal::recovery`]; everything else that is wrong is
-    /// refused, and nothing is changed. The log then goes on in a fresh segment.
+    /// The header of every segment is checked, and the newest segment is read, or only its end after
+    /// a close in good order; [`SegmentedWalConfig::verify_on_open`] may ask for all of them. A torn
+    /// tail of batches that nobody was promised is passed over and reported by
+    /// [`SegmentedWal::recovery`]; everything else that is wrong is refused, and nothing is changed.
+    /// What is wrong in a segment that was not read is refused by the replay that comes to it. The
+    /// log then goes on in a fresh segment.
     ///
     /// # Errors
     ///
@@ -214,7 +217,8 @@ impl SegmentedWal {
     }
 
     /// Ends the log in good order: syncs, and states in the log and in `wal.meta` what is durable,
-    /// so that the next opening notices damage to any acknowledged record.
+    /// so that the next opening notices damage to the end of the log, and finds it with one read. A
+    /// spare segment is left to it, which takes the time of zeroing one if none is ready.
     ///
     /// # Errors
     ///
