@@ -76,12 +76,12 @@ fn closed_log(config: SegmentedWalConfig, last: u64) {
     wal.close().expect("close");
 }
 
-/// The files of a log as a killed writer leaves them.
+/// The segments and the `wal.meta` of a log, as a killed writer leaves them. Files that it prepares in
+/// the background come and go.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a new directory");
-    for entry in fs::read_dir(from).expect("listed") {
-        let entry = entry.expect("listed");
-        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    for name in segments(from).into_iter().chain(["wal.meta".to_owned()]) {
+        fs::copy(from.join(&name), to.join(&name)).expect("copied");
     }
 }
 
