@@ -76,12 +76,12 @@ fn closed_log(config: SegmentedWalConfig, last: u64) {
     wal.close().expect("close");
 }
 
-/// The files of a log as a killed writer leaves them.
+/// The segments and the `wal.meta` of a log, as a killed writer leaves them. Files that it prepares in
+/// the background come and go.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a new directory");
-    for entry in fs::read_dir(from).expect("listed") {
-        let entry = entry.expect("listed");
-        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    for name in segments(from).into_iter().chain(["wal.meta".to_owned()]) {
+        fs::copy(from.join(&name), to.join(&name)).expect("copied");
     }
 }
 
@@ -120,8 +120,8 @@ fn segments(dir: &Path) -> Vec<String> {
     names
 }
 
-fn replayed(dir: &Path, keys: Option<KeyRing>) -> Vec<LogRecord> {
-    let reader = SegmentedWal::replay_from_dir(dir, keys.as_ref(), Lsn::NONE).expect("a log");
+fn replayed(dir: &Path, keys: Option<&KeyRing>) -> Vec<LogRecord> {
+    let reader = SegmentedWal::replay_from_dir(dir, keys, Lsn::NONE).expect("a log");
     reader.collect::<Result<_, _>>().expect("readable")
 }
 
@@ -167,7 +167,7 @@ fn lines_of_json_are_what_is_replayed_and_account_for_every_byte() {
         let dumped = lines(&shop.run(&words[..if sealed { 7 } else { 5 }]));
         assert_eq!(dumped[0]["format"], "plimsoll-log-dump/1");
         let records = dumped.iter().filter(|line| line["type"] == "record");
-        let expected = replayed(&dir, sealed.then(keys));
+        let expected = replayed(&dir, sealed.then(keys).as_ref());
         assert_eq!(records.clone().count(), expected.len());
         for (line, record) in records.zip(&expected) {
             assert_eq!(number(line, "lsn"), record.lsn().get());
@@ -436,7 +436,7 @@ fn the_sums_of_stat_are_the_files() {
     let batch_bytes = &stat["batch_bytes"];
     assert_eq!(batch_bytes["mean"].as_f64(), Some(4096.0), "{batch_bytes}");
     let longest = records.iter().map(|record| record.payload().len()).max();
-    assert_eq!(number(&stat["payload_bytes"], "max") as usize, longest.expect("records"));
+    assert_eq!(number(&stat["payload_bytes"], "max"), longest.expect("records") as u64);
     let of_tenant = |tenant: u64| -> (u64, u64) {
         let theirs = records.iter().filter(|record| record.tenant() == tenant);
         let bytes: usize = theirs.clone().map(|record| record.payload().len()).sum();
