@@ -37,7 +37,8 @@ impl Default for ParallelOptions {
 /// Hands out the records of a [`WalReader`], in the same order and with the same errors, decoded by
 /// several threads. They end when it does, or when it is dropped.
 ///
-/// The newest segment is read by one thread, and so is a log of one segment.
+/// The newest segment is read by one thread, and so is a log of one segment. On two processors plain
+/// records come faster from a [`WalReader`] alone (docs/performance.md).
 #[derive(Debug)]
 pub struct ParallelReader {
     /// Checks what the others found, and reads what they do not.
