@@ -4,6 +4,7 @@
 mod common;
 
 use std::{
+    fs::File,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -377,31 +378,27 @@ fn beside_a_live_writer_nothing_is_damaged() {
     assert!(matches!(&found, Finding::Whole(report) if report.clean_close), "{found:?}");
 }
 
-/// Whoever looks takes the lock for a moment; no opening may fail for that.
+/// Whoever looks for a writer holds the lock shared for a moment, here for a long one: an opening waits
+/// for that, and not for a writer.
 #[test]
 fn looking_for_a_writer_never_keeps_one_out() {
     let dir = TestDir::new("inspect-probes");
     let mut config = dir.config();
     config.preparation = Preparation::None;
     open_on_disk(&config).close().expect("close");
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    LogFiles::open(dir.path()).expect("listed");
-                }
-            });
-        }
-        for _ in 0..100 {
-            let opened = SegmentedWal::open(config.clone());
-            let second = SegmentedWal::open(config.clone()).map(drop);
-            assert!(matches!(second, Err(WalError::Locked { .. })), "{second:?}");
-            if let Err(error) = opened.and_then(SegmentedWal::close) {
-                stop.store(true, Ordering::Relaxed);
-                panic!("{error}");
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
+    let probe = File::open(dir.path().join("wal.lock")).expect("there");
+    probe.lock_shared().expect("nobody has it");
+    assert!(!LogFiles::open(dir.path()).expect("listed").writer_at_work(), "that is no writer");
+    let wal = thread::scope(|scope| {
+        let opened = scope.spawn(|| SegmentedWal::open(config.clone()));
+        thread::sleep(Duration::from_millis(100));
+        probe.unlock().expect("held");
+        opened.join().expect("no panic").expect("an opening waits for it")
     });
+    assert!(LogFiles::open(dir.path()).expect("listed").writer_at_work());
+    let began = Instant::now();
+    let second = SegmentedWal::open(config.clone()).map(drop);
+    assert!(matches!(second, Err(WalError::Locked { .. })), "{second:?}");
+    assert!(began.elapsed() < Duration::from_millis(500), "a writer is told at once");
+    wal.close().expect("close");
 }
