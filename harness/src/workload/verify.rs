@@ -211,7 +211,7 @@ mod tests {
         clients: &[Submitted<'_>],
     ) -> Result<u64, Mismatch> {
         let mut comparison = Comparison::new(payloads, clients);
-        records.iter().try_for_each(|record| comparison.take(record))?;
+        records.into_iter().try_for_each(|record| comparison.take(&record))?;
         comparison.finish()
     }
 
