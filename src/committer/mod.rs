@@ -6,6 +6,7 @@ mod commit;
 mod driver;
 mod idle;
 mod lead;
+mod retention;
 mod state;
 mod tail;
 #[cfg(test)]
@@ -35,9 +36,7 @@ use crate::{
     lsn::{Lsn, LsnRange},
     record::{Record, RecordHeader},
     replay::{RecoveryReport, WalReader},
-    segment::{
-        ArchiveError, Archiver, Lease, LeaseInfo, SealedSegment, SegmentInfo, TruncateOutcome,
-    },
+    segment::SegmentInfo,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -346,55 +345,6 @@ impl GroupCommitter {
     /// that the next record gets, [`WalError::Closed`] and [`WalError::Poisoned`].
     pub fn tail(&self, from: Lsn) -> Result<Tailer> {
         Tailer::new(Arc::clone(&self.inner.shared), from)
-    }
-
-    /// Gives up sealed segments; see [`SegmentedWal::truncate_before`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn truncate_before(&self, lsn: Lsn) -> Result<TruncateOutcome> {
-        let shared = self.shared();
-        shared.check()?;
-        shared.log.truncate_before(lsn)
-    }
-
-    /// Takes the lease of a consumer; see [`SegmentedWal::lease`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn lease(&self, name: &str, from: Lsn, budget_bytes: u64) -> Result<Lease> {
-        self.shared().log.lease(name, from, budget_bytes)
-    }
-
-    /// The leases of the log, by name, those that were dropped and not released yet as well.
-    #[must_use]
-    pub fn leases(&self) -> Vec<LeaseInfo> {
-        self.shared().log.leases()
-    }
-
-    /// Lets go of a lease; see [`SegmentedWal::release_lease`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn release_lease(&self, name: &str) -> Result<()> {
-        self.shared().log.release_lease(name)
-    }
-
-    /// Has every sealed segment archived before it may be retired; see [`SegmentedWal::archive`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn archive(
-        &self,
-        name: &str,
-        budget_bytes: u64,
-        callback: impl FnMut(&SealedSegment) -> Result<(), ArchiveError> + Send + 'static,
-    ) -> Result<Archiver> {
-        self.shared().log.archive(name, budget_bytes, callback)
     }
 
     /// Seals later segments with the current key of `keys`; see [`SegmentedWal::rotate_keys`].

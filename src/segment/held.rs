@@ -78,7 +78,6 @@ pub(super) fn read_leases(directory: &LogDirectory, meta: &Meta) -> Result<Vec<H
 }
 
 /// Fails where an opening would because of a lease.
-#[cfg(feature = "simulated")]
 pub(crate) fn check_leases(directory: &LogDirectory, meta: &Meta) -> Result<()> {
     read_leases(directory, meta).map(drop)
 }

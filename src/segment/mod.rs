@@ -24,7 +24,6 @@ pub(crate) use chain::{
     header_error, list_segments, read_block, read_header,
 };
 pub(crate) use context::SegmentContext;
-#[cfg(feature = "simulated")]
 pub(crate) use held::check_leases;
 #[cfg(feature = "simulated")]
 pub(crate) use lease::leases_of;

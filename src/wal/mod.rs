@@ -3,13 +3,14 @@
 mod log;
 mod open;
 mod owner;
+mod reading;
+mod retention;
 #[cfg(feature = "simulated")]
 pub(crate) mod simulated;
 
 use std::{iter, path::Path, slice, sync::Arc};
 
 pub(crate) use log::Log;
-use log::{read_directory, take_page};
 use open::Wanted;
 
 use crate::{
@@ -20,11 +21,9 @@ use crate::{
     error::{Result, WalError},
     level::Reach,
     lsn::{Lsn, LsnRange},
-    record::{LogRecord, Record, RecordHeader},
-    replay::{RecoveryReport, WalReader},
-    segment::{
-        ArchiveError, Archiver, Lease, LeaseInfo, SealedSegment, SegmentInfo, TruncateOutcome,
-    },
+    record::{Record, RecordHeader},
+    replay::RecoveryReport,
+    segment::SegmentInfo,
     telemetry::WalCounters,
 };
 
@@ -336,149 +335,6 @@ impl SegmentedWal {
         for buffer in self.writer.drain_returned() {
             self.appender.put_back(buffer);
         }
-    }
-
-    /// Streams every durable record, oldest first, in bounded memory. [`WalReader`] has the ways to
-    /// take them: owned or borrowed, headers first, filtered, in pages, decoded in parallel.
-    ///
-    /// # Errors
-    ///
-    /// [`WalError::Io`]. While reading, each item may be an error: damage is never skipped.
-    pub fn replay(&self) -> Result<WalReader> {
-        self.replay_from(Lsn::NONE)
-    }
-
-    /// Streams the durable records from `from` on; beyond the end there are none.
-    ///
-    /// # Errors
-    ///
-    /// [`WalError::Truncated`] below the oldest record kept ([`Lsn::NONE`] stands for that one).
-    pub fn replay_from(&self, from: Lsn) -> Result<WalReader> {
-        self.log.replay(from, self.durable_lsn())
-    }
-
-    /// At most `limit` durable records from `from` on, and whether there are more;
-    /// [`WalReader::into_page`] also says where to go on, which a filter makes another matter.
-    ///
-    /// # Errors
-    ///
-    /// As [`SegmentedWal::replay_from`], and whatever reading meets before the page is full.
-    pub fn replay_from_limit(&self, from: Lsn, limit: usize) -> Result<(Vec<LogRecord>, bool)> {
-        take_page(self.replay_from(from)?, limit)
-    }
-
-    /// Streams the records of the log in `dir` from `from` on without taking its lock. A writer
-    /// may be at work: records it has not promised yet may be among those read.
-    ///
-    /// # Errors
-    ///
-    /// As [`SegmentedWal::replay_from`], [`WalError::MetaDamaged`] where there is no log, and
-    /// those of encryption.
-    pub fn replay_from_dir(
-        dir: impl AsRef<Path>,
-        keys: Option<&KeyRing>,
-        from: Lsn,
-    ) -> Result<WalReader> {
-        read_directory(dir.as_ref(), keys.cloned(), from)
-    }
-
-    /// At most `limit` records of the log in `dir`, and whether there are more; see
-    /// [`SegmentedWal::replay_from_dir`].
-    ///
-    /// # Errors
-    ///
-    /// As [`SegmentedWal::replay_from_dir`], and whatever reading meets.
-    pub fn replay_from_limit_dir(
-        dir: impl AsRef<Path>,
-        keys: Option<&KeyRing>,
-        from: Lsn,
-        limit: usize,
-    ) -> Result<(Vec<LogRecord>, bool)> {
-        take_page(Self::replay_from_dir(dir, keys, from)?, limit)
-    }
-
-    /// Gives up the sealed segments all of whose records are before `lsn`: the embedder's
-    /// checkpoint. The segment being written always stays, and so does what a lease holds; the
-    /// outcome says which one.
-    ///
-    /// # Errors
-    ///
-    /// [`WalError::Io`] if the disk is too full to note the position of a lease; nothing was given up
-    /// then.
-    /// [`WalError::Poisoned`] if the directory could not be changed durably.
-    pub fn truncate_before(&mut self, lsn: Lsn) -> Result<TruncateOutcome> {
-        self.writer.check()?;
-        self.log.truncate_before(lsn)
-    }
-
-    /// Takes the lease of a consumer, which holds the log for it from its position on: where it was
-    /// left, or, if there is none of this name, from `from` on ([`Lsn::NONE`]: from the oldest
-    /// record kept). It is durable once this returns, and stays over restarts until it is released.
-    ///
-    /// A truncation stops at the lowest lease. A lease because of which more than `budget_bytes` of
-    /// given-up segments stay is dropped then, and its consumer is told: a consumer that is gone
-    /// must not fill the disk. `budget_bytes` takes the place of what was said before.
-    ///
-    /// # Errors
-    ///
-    /// [`WalError::InvalidLeaseName`]; [`WalError::LeaseInUse`] while another handle has it;
-    /// [`WalError::LeaseDropped`] if it was dropped, until it is released;
-    /// [`WalError::Truncated`] for a new one below the oldest record kept; [`WalError::Closed`],
-    /// [`WalError::Io`] on a full disk, [`WalError::Poisoned`].
-    pub fn lease(&self, name: &str, from: Lsn, budget_bytes: u64) -> Result<Lease> {
-        self.log.lease(name, from, budget_bytes)
-    }
-
-    /// The leases of the log, by name, those that were dropped and not released yet as well.
-    #[must_use]
-    pub fn leases(&self) -> Vec<LeaseInfo> {
-        self.log.leases()
-    }
-
-    /// Lets go of a lease whose consumer will not come back, or was told that it was dropped. A
-    /// handle in use gets [`WalError::NoSuchLease`] from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`WalError::NoSuchLease`], [`WalError::Closed`], [`WalError::Io`], [`WalError::Poisoned`].
-    pub fn release_lease(&self, name: &str) -> Result<()> {
-        self.log.release_lease(name)
-    }
-
-    /// Has every sealed segment archived before it may be retired. `callback` is called for each in
-    /// order, in a thread of its own, with what a copy has to look like; only what it has answered with
-    /// `Ok` is given up by a truncation. The segment being written is not offered before its successor
-    /// is durable.
-    ///
-    /// After `Err` or a panic the same segment is offered again, after 50 ms at first and 10 s at most;
-    /// the last error shows in [`WalStats::leases`]. Where it stands is kept with the lease of this
-    /// name and written down after each segment, so that after a crash one may be offered a second
-    /// time, and none is left out. A new archiver begins with the oldest segment there is.
-    ///
-    /// While more than `budget_bytes` wait that were given up, the lease is dropped and the archiver
-    /// ends: an archive that cannot be reached must not fill the disk.
-    ///
-    /// ```no_run
-    /// # fn example(log: &plimsoll::SegmentedWal) -> Result<(), plimsoll::WalError> {
-    /// let archiver = log.archive("archive", 100 << 30, |segment| {
-    ///     let target = std::path::Path::new("/mnt/archive").join(segment.path.file_name().unwrap());
-    ///     std::fs::copy(&segment.path, &target)?;
-    ///     // … compare the copy with `segment.crc32c`, and make it durable …
-    ///     Ok(())
-    /// })?;
-    /// # drop(archiver); Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`SegmentedWal::lease`]; [`WalError::Io`] if the thread cannot be started.
-    pub fn archive(
-        &self,
-        name: &str,
-        budget_bytes: u64,
-        callback: impl FnMut(&SealedSegment) -> Result<(), ArchiveError> + Send + 'static,
-    ) -> Result<Archiver> {
-        self.log.archive(name, budget_bytes, callback)
     }
 
     /// Seals later segments with the current key of `keys`. The next batch starts a new segment;
