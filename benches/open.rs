@@ -19,7 +19,7 @@ use common::{AlignedBuffer, BenchDir, CHUNK_BYTES, criterion, open_at_rest, put,
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use plimsoll::{SegmentedWal, SegmentedWalConfig, VerifyOnOpen};
 
-const PAYLOAD: [u8; 32 << 10] = [0x5a; 32 << 10];
+static PAYLOAD: [u8; 32 << 10] = [0x5a; 32 << 10];
 
 const USUAL_BYTES: u64 = 512 << 20;
 /// Where each bench is only run once, to see that it runs.

@@ -16,10 +16,13 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Nothing came for so long: whatever a victim that is gone has left is read.
 const QUIET: Duration = Duration::from_millis(5);
 
+/// What was handed out, by LSN; the error is for people.
+type Seen = Result<Vec<(u64, Identity)>, String>;
+
 /// A follower, in a thread of its own. It is told to stop when it is dropped.
 pub(super) struct Follower {
     stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<Vec<(u64, Identity)>, String>>>,
+    thread: Option<JoinHandle<Seen>>,
 }
 
 /// What the thread knows.
@@ -54,7 +57,7 @@ impl Follower {
     ///
     /// # Errors
     /// A record that nobody wrote, one out of order, or an error of the tailer.
-    pub(super) fn stop(mut self) -> Result<Vec<(u64, Identity)>, String> {
+    pub(super) fn stop(mut self) -> Seen {
         self.stopped.store(true, Ordering::Release);
         let joined = self.thread.take().map(JoinHandle::join);
         joined.unwrap_or(Ok(Ok(Vec::new()))).unwrap_or_else(|_| Err("it panicked".to_owned()))
