@@ -1,11 +1,12 @@
 //! Replaying records in LSN order across segments, up to what is durable (in the writer's process)
 //! or up to the end of what was written (from the directory alone, beside a live writer).
 
+mod parts;
 mod segments;
 
 use std::{collections::VecDeque, path::Path};
 
-use segments::{check_start_is_sealed, floor_of};
+use segments::floor_of;
 pub(super) use segments::{directory_entries, meta_of};
 
 use super::{
@@ -18,7 +19,7 @@ use crate::{
     crypto::KeyRing,
     device::LogDirectory,
     error::{Result, WalError},
-    format::{FrameHeader, Meta, SegmentHeader, SegmentIdentity},
+    format::{FrameHeader, SegmentHeader, SegmentIdentity},
     lsn::Lsn,
     record::{KnownKinds, LogRecord},
     segment::CatalogEntry,
@@ -139,43 +140,6 @@ impl WalReader {
         }
     }
 
-    /// A reader over a directory, without a lock. A writer may be at work in it.
-    ///
-    /// # Errors
-    ///
-    /// [`WalError::Truncated`] below the floor, [`WalError::MetaDamaged`] where there is no log.
-    pub(crate) fn over_directory(
-        directory: LogDirectory,
-        mut options: ReaderOptions,
-    ) -> Result<Self> {
-        let wanted = options.from;
-        loop {
-            let Meta { retention_floor: floor, log_id, .. } = meta_of(&directory)?;
-            options.from = if wanted == Lsn::NONE { floor } else { wanted };
-            if options.from < floor {
-                return Err(WalError::Truncated { requested: wanted, floor });
-            }
-            let entries = directory_entries(&directory)?;
-            if let Some(first) = entries.first().filter(|first| first.first_lsn > options.from) {
-                // Truncated between the two looks: what is wanted may be gone, which the floor says.
-                if floor_of(&directory)? != floor {
-                    continue;
-                }
-                return Err(WalError::ChainBroken {
-                    path: first.path.clone(),
-                    problem: format!(
-                        "the log promises records from LSN {floor}, but this is the first segment; \
-                         an earlier one is missing, restore it"
-                    ),
-                });
-            }
-            if options.keys.is_some() {
-                check_start_is_sealed(&directory, &entries, options.from)?;
-            }
-            return Ok(Self::over_segments(directory, log_id, entries, options));
-        }
-    }
-
     /// Hands out only what `filter` selects, from here on. To be called before the first record is
     /// taken: what was read by then is not read again.
     ///
@@ -193,62 +157,6 @@ impl WalReader {
         }
         self.filter = filter;
         self
-    }
-
-    /// A reader of this segment alone, up to its last record, for a thread that works for this one.
-    pub(super) fn over_one_segment(
-        &self,
-        entry: CatalogEntry,
-        last: Lsn,
-        window_bytes_max: usize,
-    ) -> Self {
-        let options = ReaderOptions { bound: ReadBound::Durable(last), ..self.options.clone() };
-        let directory = self.directory.clone();
-        let mut reader = Self::over_segments(directory, self.log_id, vec![entry], options);
-        reader.filter = self.filter.clone();
-        reader.skips_to_start = self.skips_to_start;
-        reader.style = ReadingStyle { reads_ahead: false, window_bytes_max, follows: false };
-        reader
-    }
-
-    /// Reads what is left of the only segment behind its last record, which can be markers, and
-    /// returns what it began with and what it leaves.
-    pub(super) fn finish_segment(mut self) -> Result<Option<(SegmentHeader, SegmentEnd)>> {
-        while let Some(walk) = &mut self.current
-            && walk.next_batch()?
-        {}
-        Ok(self.header.take().zip(self.end_of_current()))
-    }
-
-    /// Segments that are known to be complete, since another one follows, with the last LSN of each;
-    /// none once reading has begun.
-    pub(super) fn sealed_ahead(&self) -> Vec<(CatalogEntry, Lsn)> {
-        if self.current.is_some() {
-            return Vec::new();
-        }
-        let nexts = self.ahead.iter().skip(1).map(|next| next.first_lsn.previous());
-        let sealed = self.ahead.iter().cloned().zip(nexts);
-        sealed.take_while(|(_, last)| !self.ends_before(*last)).collect()
-    }
-
-    /// Takes the next segment for read by somebody else: up to its end, if it follows what was read
-    /// before. `false` if it does not.
-    pub(super) fn pass_over(&mut self, header: &SegmentHeader, end: SegmentEnd) -> bool {
-        let follows = self.ahead.front().is_some_and(|entry| {
-            self.check_follows(entry, header).is_ok()
-                && self.ahead.get(1).is_some_and(|next| next.first_lsn == end.next_lsn)
-        });
-        if follows {
-            self.ahead.pop_front();
-            self.start_at(end.next_lsn);
-            self.before = Some(end);
-        }
-        follows
-    }
-
-    /// Hands out nothing before `lsn`.
-    pub(super) fn start_at(&mut self, lsn: Lsn) {
-        self.options.from = self.options.from.max(lsn);
     }
 
     /// The next record, borrowed from what was read; nothing of it is copied. [`None`] at the end.

@@ -3,7 +3,7 @@
 
 use std::{io::ErrorKind, path::PathBuf};
 
-use super::WalReader;
+use super::{ReaderOptions, WalReader};
 use crate::{
     device::{LogDirectory, SegmentFile},
     error::{Result, WalError},
@@ -17,6 +17,43 @@ use crate::{
 };
 
 impl WalReader {
+    /// A reader over a directory, without a lock. A writer may be at work in it.
+    ///
+    /// # Errors
+    ///
+    /// [`WalError::Truncated`] below the floor, [`WalError::MetaDamaged`] where there is no log.
+    pub(crate) fn over_directory(
+        directory: LogDirectory,
+        mut options: ReaderOptions,
+    ) -> Result<Self> {
+        let wanted = options.from;
+        loop {
+            let Meta { retention_floor: floor, log_id, .. } = meta_of(&directory)?;
+            options.from = if wanted == Lsn::NONE { floor } else { wanted };
+            if options.from < floor {
+                return Err(WalError::Truncated { requested: wanted, floor });
+            }
+            let entries = directory_entries(&directory)?;
+            if let Some(first) = entries.first().filter(|first| first.first_lsn > options.from) {
+                // Truncated between the two looks: what is wanted may be gone, which the floor says.
+                if floor_of(&directory)? != floor {
+                    continue;
+                }
+                return Err(WalError::ChainBroken {
+                    path: first.path.clone(),
+                    problem: format!(
+                        "the log promises records from LSN {floor}, but this is the first segment; \
+                         an earlier one is missing, restore it"
+                    ),
+                });
+            }
+            if options.keys.is_some() {
+                check_start_is_sealed(&directory, &entries, options.from)?;
+            }
+            return Ok(Self::over_segments(directory, log_id, entries, options));
+        }
+    }
+
     /// Opens the next segment and checks that it follows the current one. `false` at the end.
     pub(in super::super) fn open_next(&mut self) -> Result<bool> {
         while let Some(entry) = self.ahead.pop_front() {
@@ -133,7 +170,7 @@ impl WalReader {
 
 /// A reader that starts in clear has not seen the segments before; none of them may be encrypted. One
 /// that cannot be opened is being truncated.
-pub(super) fn check_start_is_sealed(
+fn check_start_is_sealed(
     directory: &LogDirectory,
     entries: &[CatalogEntry],
     from: Lsn,
