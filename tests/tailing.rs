@@ -63,6 +63,21 @@ async fn awaited(mut tailer: Tailer) -> Vec<LogRecord> {
     records
 }
 
+/// Found by a schedule: what is awaited begins a segment, and the one before it, in which the tailer
+/// would have looked, has been given up.
+#[test]
+fn what_is_awaited_may_begin_a_segment_behind_a_truncated_one() {
+    let dir = TestDir::new("tail-begins");
+    let committer = start(&small_segments(&dir));
+    committer.commit(&put(b"the last one there is")).expect("commit");
+    let mut tailer = committer.tail(committer.next_lsn()).expect("tails");
+    let lsn = committer.commit(&put(&[7; 60 << 10])).expect("too long for what is left");
+    let outcome = committer.truncate_before(lsn).expect("truncate");
+    assert_eq!(outcome.segments_deleted, 1, "the record begins a segment");
+    let record = tailer.try_next().expect("not truncated").expect("durable");
+    assert_eq!((record.lsn(), record.payload().len()), (lsn, 60 << 10));
+}
+
 #[test]
 fn tailers_beside_committers_see_every_record_once() {
     for encrypted in [false, true] {

@@ -48,6 +48,10 @@ impl LiveReader {
             }
             // It may be sealed with a key that is newer than the reader.
             reader.options.keys = keys();
+            // What is wanted may begin there, and the segment that it would have been in be gone.
+            if reader.current.is_none() {
+                reader.find_start();
+            }
         }
         reader.options.bound = ReadBound::Durable(upto);
         reader.ended = false;

@@ -134,7 +134,7 @@ impl WalReader {
     }
 
     /// By name: the last segment that begins at or before the first LSN wanted.
-    fn find_start(&mut self) {
+    pub(super) fn find_start(&mut self) {
         while self.ahead.get(1).is_some_and(|next| next.first_lsn <= self.options.from) {
             self.ahead.pop_front();
         }
