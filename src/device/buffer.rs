@@ -376,9 +376,15 @@ mod tests {
         let mut shared = BlockBuffer::allocate(4096).expect("memory").share();
         let part = shared.part(0..4096);
         let again = BufferPart { memory: Arc::clone(&part.memory), range: 0..4096 };
+        // Both at once, and for long enough: of a thread that has ended the sanitizer forgets much.
+        let both = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
             for (fill, mut part) in [(1, part), (2, again)] {
-                scope.spawn(move || (0..100).for_each(|_| part.fill(std::hint::black_box(fill))));
+                let both = &both;
+                scope.spawn(move || {
+                    both.wait();
+                    (0..10_000).for_each(|_| part.fill(std::hint::black_box(fill)));
+                });
             }
         });
     }
