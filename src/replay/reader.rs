@@ -296,17 +296,7 @@ impl WalReader {
         if walk.expected_lsn() <= self.options.from {
             walk.pass_over_frames();
         }
-        match self.ahead.front() {
-            // What lies behind the successor's beginning is no part of the log, and no batch of this
-            // segment can be whole there.
-            Some(next) if found && walk.expected_lsn() > next.first_lsn => {
-                Err(WalError::ChainBroken {
-                    path: next.path.clone(),
-                    problem: "the segment before holds records behind its beginning".to_owned(),
-                })
-            }
-            _ => Ok(found),
-        }
+        Ok(found)
     }
 
     /// Every record up to here is there or lost, whatever the batches say.
